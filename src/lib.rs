@@ -1,0 +1,1 @@
+//! godbg: the debugger shell that you dare to attach to a live Linux process.
