@@ -2,5 +2,9 @@
 //! use are described in ARCHITECTURE.md.
 
 pub mod addr;
+#[path = "../commands/mod.rs"]
+pub mod commands;
 #[allow(unsafe_code)]
 pub mod kernel;
+pub mod session;
+pub mod target;
