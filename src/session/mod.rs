@@ -15,7 +15,7 @@ pub mod tracer;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
 pub use event::Event;
-pub use failure::{Failure, Interrupted};
+pub use failure::{Failure, FailureKind, Interrupted};
 pub use reply::{Reply, Show};
 pub use settings::Settings;
 pub use state::{Completions, Context, Prompt, RunState, Session};
