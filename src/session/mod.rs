@@ -7,6 +7,7 @@ pub mod duration;
 pub mod event;
 pub mod failure;
 pub mod page;
+pub mod panics;
 pub mod reply;
 pub mod settings;
 mod state;
