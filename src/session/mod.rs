@@ -19,4 +19,4 @@ pub use event::Event;
 pub use failure::{Failure, FailureKind, Interrupted};
 pub use reply::{Reply, Show};
 pub use settings::Settings;
-pub use state::{Completions, Context, Prompt, RunState, Session};
+pub use state::{AttachFacts, Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
