@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 use crate::session::page::is_hostile;
 use crate::session::{Event, Failure};
 
-/// A command longer than this is cut in its answer: it was refused for its length.
-pub const LONGEST_COMMAND: usize = crate::session::dispatch::LONGEST_LINE;
-
 /// The line of a command that succeeded.
 pub fn success(command: &str, reply: &Value) -> String {
     line(&json!({ "command": command, "ok": true, "reply": reply }))

@@ -150,4 +150,3 @@ fn stdin(runner: &Runner) -> Result<Source, Failure> {
 fn run_all(sources: Vec<Source>, runner: &mut Runner) -> Result<(), Stop> {
     sources.into_iter().try_for_each(|source| runner.script(source))
 }
-
