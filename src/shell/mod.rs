@@ -2,9 +2,15 @@
 //! and the commands decide what happens; nothing here knows a process.
 
 mod cli;
+mod complete;
+mod editor;
+mod generate;
+mod history;
 mod json;
+mod notices;
 mod prompt;
 mod render;
+mod repl;
 mod runner;
 mod screen;
 mod script;
@@ -45,8 +51,9 @@ fn leave_with() -> u8 {
         Ok(plan) => plan,
         Err(complaint) => return tell_usage(&complaint),
     };
-    // Remembers the terminal's settings for every way out.
-    let _terminal = own::Terminal::of_stdin();
+    if let Some(what) = plan.generate {
+        return generate::print(what);
+    }
     let screen = Arc::new(Screen::new(plan.format, plan.quiet, plan.color));
     let started = blocked.map_err(Into::into).and_then(|()| TracerHandle::start(commands::TABLE));
     let handle = match started {
@@ -108,17 +115,20 @@ fn front(plan: &Plan, runner: &mut Runner) -> Result<(), Stop> {
         other => other?,
     }
     if prompt_opens {
-        return Ok(());
+        return repl::run(runner, plan.quiet);
     }
     if plan.batch { Ok(()) } else { run_all(open(&[Item::Stdin], runner)?, runner) }
 }
 
 fn tell_session(plan: &Plan, prompt_opens: bool, runner: &Runner) -> Result<(), Stop> {
     let (json, color) = (plan.format == cli::Format::Json, plan.color);
+    // Remembers the terminal's settings for every way out, too.
+    let terminal = own::Terminal::of_stdin();
     let commands_on_stdin = plan.reads_stdin() || (!plan.batch && !prompt_opens);
     runner.run(move |session| {
         session.json = json;
         session.settings.color = color;
+        session.terminal = terminal;
         session.commands_on_stdin = commands_on_stdin;
     })
 }

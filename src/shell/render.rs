@@ -45,11 +45,6 @@ pub fn failure(failure: &Failure, place: Option<&str>, look: Look) -> String {
     out
 }
 
-/// Dim text, for hints and the like.
-pub fn dim(text: &str, color: bool) -> String {
-    paint(text, Style::Dim, color)
-}
-
 /// The beginning of a text that takes at most `width` columns, with `…` where something was cut off.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
@@ -73,7 +68,8 @@ fn push_line(out: &mut String, parts: impl IntoIterator<Item = String>) {
     out.push('\n');
 }
 
-fn paint(text: &str, style: Style, color: bool) -> String {
+/// Text in the colour of its style, if there is to be colour.
+pub fn paint(text: &str, style: Style, color: bool) -> String {
     let paint = match style {
         _ if !color || text.is_empty() => return text.to_owned(),
         Style::Plain => return text.to_owned(),
