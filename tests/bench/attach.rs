@@ -24,7 +24,7 @@ struct Options {
     /// Threads of the targets
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1000, 5000, 10_000])]
     sizes: Vec<u32>,
-    /// Runs of the bare loop and of godbg at each size; the peers get fewer, at large sizes 3
+    /// Runs of the bare loop and of godbg at each size, five times as many up to 100 threads; the peers get 5 or 3
     #[arg(long, default_value_t = 11)]
     runs: usize,
     /// Sizes 1, 100 and 1000 with 3 runs
@@ -108,7 +108,8 @@ fn measure_size(
     };
     let mut rows = Rows::new(&target, size, tools);
     let mut failed: Vec<Tool> = Vec::new();
-    for round in 0..runs {
+    let rounds = tools.iter().map(|tool| tool.runs(size, runs)).max().unwrap_or(0);
+    for round in 0..rounds {
         for position in 0..tools.len() {
             let tool = tools[(position + round) % tools.len()]; // no tool always runs behind the same one
             if failed.contains(&tool) || round >= tool.runs(size, runs) {
