@@ -7,12 +7,13 @@
 //! - pause: how long one sleeping thread of the target stood still (the longest gap in its heartbeat above the usual);
 //! - memory: the largest peak of the command or of a helper it waited for.
 //!
-//! Nothing here fails by a time: goals are printed as met or missed, and a reader judges.
+//! Nothing here fails by a time: goals are printed as met or missed, and a reader judges. It fails when godbg does not do
+//! its work, or leaves the target stopped or traced.
 
 mod programs;
 mod report;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 use programs::{Language, Programs, Target, Tool};
 use report::{Measurement, Rows};
@@ -56,6 +57,7 @@ fn main() -> Result<()> {
     let programs = Programs::build()?;
     let tools = chosen(&options);
     let mut summary = Vec::new();
+    let mut godbg_works = true;
     for &size in &options.sizes {
         for language in [Language::C, Language::Go] {
             let tools: Vec<Tool> = tools.iter().copied().filter(|tool| tool.measured_on(language)).collect();
@@ -64,6 +66,7 @@ fn main() -> Result<()> {
             }
             if let Some(rows) = measure_size(&programs, &tools, language, size, options.runs)? {
                 rows.print();
+                godbg_works &= !rows.failed.contains(&Tool::Godbg);
                 summary.push(rows);
             }
         }
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
     if !options.no_startup {
         startup(&programs, &tools);
     }
+    ensure!(godbg_works, "godbg failed to attach or detach; see above");
     Ok(())
 }
 
@@ -107,19 +111,18 @@ fn measure_size(
         }
     };
     let mut rows = Rows::new(&target, size, tools);
-    let mut failed: Vec<Tool> = Vec::new();
     let rounds = tools.iter().map(|tool| tool.runs(size, runs)).max().unwrap_or(0);
     for round in 0..rounds {
         for position in 0..tools.len() {
             let tool = tools[(position + round) % tools.len()]; // no tool always runs behind the same one
-            if failed.contains(&tool) || round >= tool.runs(size, runs) {
+            if rows.failed.contains(&tool) || round >= tool.runs(size, runs) {
                 continue;
             }
             match measure(programs, tool, &target) {
                 Ok(measurement) => rows.add(tool, measurement),
                 Err(error) => {
                     println!("FAILED: {} on {size} threads, {}: {error:#}", tool.name(), language.name());
-                    failed.push(tool);
+                    rows.failed.push(tool);
                     target = Target::start(programs, language, size).context("the target a second time")?;
                 }
             }

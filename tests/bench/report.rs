@@ -30,6 +30,8 @@ pub struct Rows {
     threads: u64,
     usual: Duration,
     rows: Vec<(Tool, Vec<Measurement>)>,
+    /// Those that did not do their work, and were not run again.
+    pub failed: Vec<Tool>,
 }
 
 /// The medians of one tool.
@@ -68,7 +70,7 @@ impl Goal {
 impl Rows {
     pub fn new(target: &Target, size: u32, tools: &[Tool]) -> Self {
         let rows = tools.iter().map(|&tool| (tool, Vec::new())).collect();
-        Self { size, language: target.language, threads: target.threads, usual: target.usual, rows }
+        Self { size, language: target.language, threads: target.threads, usual: target.usual, rows, failed: Vec::new() }
     }
 
     pub fn add(&mut self, tool: Tool, measurement: Measurement) {
