@@ -121,12 +121,14 @@ pub fn installed(program: &str) -> bool {
 /// What can be in the way of many threads.
 pub fn limits() -> String {
     let read = |path: &str| fs::read_to_string(path).map_or_else(|_| "none".to_owned(), |text| text.trim().to_owned());
+    let of_process = read("/proc/self/limits");
+    let processes = of_process.lines().find_map(|line| line.strip_prefix("Max processes")?.split_whitespace().next());
     format!(
-        "limits: kernel.pid_max {}, kernel.threads-max {}, cgroup pids.max {}, {}",
+        "limits: kernel.pid_max {}, kernel.threads-max {}, cgroup pids.max {}, processes of this user {}",
         read("/proc/sys/kernel/pid_max"),
         read("/proc/sys/kernel/threads-max"),
         read("/sys/fs/cgroup/pids.max"),
-        read("/proc/self/limits").lines().find(|line| line.starts_with("Max processes")).unwrap_or("no RLIMIT_NPROC"),
+        processes.unwrap_or("unknown"),
     )
 }
 
@@ -271,6 +273,7 @@ impl Target {
         let mut child = Command::new(programs.folder.join(program))
             .arg(threads.to_string())
             .arg(file.path())
+            .env("GOTRACEBACK", "none") // too many threads: one line is enough
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
