@@ -1,0 +1,36 @@
+//! The command table: one file a command, one line a command here, in the order of `help`.
+
+use crate::session::Commands;
+
+mod echo;
+mod help;
+mod quit;
+
+/// All commands.
+pub const TABLE: Commands = Commands(&[echo::COMMAND, help::COMMAND, quit::COMMAND]);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_name_is_claimed_twice() {
+        let mut seen = HashSet::new();
+        for command in TABLE.0 {
+            for name in command.aliases.iter().chain([&command.name]) {
+                assert!(seen.insert(*name), "{name} is claimed twice");
+            }
+            assert!(!command.summary.ends_with('.'), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn every_grammar_is_sound_and_has_a_usage() {
+        for command in TABLE.0 {
+            (command.args)().name(command.name).debug_assert();
+            assert!(crate::session::command::usage(command).starts_with(command.name), "{}", command.name);
+        }
+    }
+}
