@@ -2,12 +2,54 @@
 
 use crate::session::Commands;
 
+mod attach;
+mod continue_;
+mod detach;
 mod echo;
+mod exec;
 mod help;
+mod history;
+mod interrupt;
+mod kill;
+mod maintenance;
+mod ps;
 mod quit;
+mod set;
+mod shell;
+mod show;
+mod sleep;
+mod source;
+mod status;
+mod thread;
+mod threads;
+mod try_;
+mod wait;
 
 /// All commands.
-pub const TABLE: Commands = Commands(&[echo::COMMAND, help::COMMAND, quit::COMMAND]);
+pub const TABLE: Commands = Commands(&[
+    attach::COMMAND,
+    detach::COMMAND,
+    exec::COMMAND,
+    kill::COMMAND,
+    ps::COMMAND,
+    status::COMMAND,
+    threads::COMMAND,
+    thread::COMMAND,
+    continue_::COMMAND,
+    interrupt::COMMAND,
+    wait::COMMAND,
+    sleep::COMMAND,
+    echo::COMMAND,
+    source::COMMAND,
+    try_::COMMAND,
+    shell::COMMAND,
+    history::COMMAND,
+    set::COMMAND,
+    show::COMMAND,
+    help::COMMAND,
+    quit::COMMAND,
+    maintenance::COMMAND,
+]);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::session::command::{args, parse, reply};
 use crate::session::{Command, Context, Group, Needs, Outcome, Session, Words};
+use crate::target::Origin;
 
 pub(super) const COMMAND: Command = Command {
     name: "quit",
@@ -27,8 +28,9 @@ struct Args {}
 #[derive(Serialize, JsonSchema)]
 struct Quit {}
 
-fn question(_session: &Session) -> Option<String> {
-    None
+fn question(session: &Session) -> Option<String> {
+    let process = session.current().filter(|process| process.origin() == Origin::Started)?;
+    Some(format!("process {} ({}) was started by godbg and ends with it; quit", process.pid(), process.name()))
 }
 
 fn run(_: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {

@@ -2,6 +2,7 @@
 //! While threads are being seized a beat also takes in the ends of dead tracees, which breaks the kernel's one deadlock
 //! of ptrace with exec (below). Knows neither threads nor processes.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -23,12 +24,12 @@ const BEAT: Duration = Duration::from_millis(10);
 
 /// The timer. It beats only between [`Metronome::start`] and the drop of what that returns.
 pub struct Metronome {
-    timer: Timer,
+    timer: RefCell<Timer>,
 }
 
 /// Beats until it is dropped.
 pub struct Beating<'a> {
-    timer: &'a mut Timer,
+    timer: &'a RefCell<Timer>,
 }
 
 extern "C" fn beat(_: libc::c_int) {
@@ -62,18 +63,18 @@ impl Metronome {
         SigSet::from(Signal::SIGALRM).thread_unblock()?;
         let notify = SigevNotify::SigevThreadId { signal: Signal::SIGALRM, thread_id: own::tid().0, si_value: 0 };
         let timer = Timer::new(ClockId::CLOCK_MONOTONIC, SigEvent::new(notify))?;
-        Ok(Metronome { timer })
+        Ok(Metronome { timer: RefCell::new(timer) })
     }
 
     /// Starts the beat.
-    pub fn start(&mut self) -> nix::Result<Beating<'_>> {
+    pub fn start(&self) -> nix::Result<Beating<'_>> {
         let beat = TimeSpec::from_duration(BEAT);
-        self.timer.set(Expiration::IntervalDelayed(beat, beat), TimerSetTimeFlags::empty())?;
-        Ok(Beating { timer: &mut self.timer })
+        self.timer.borrow_mut().set(Expiration::IntervalDelayed(beat, beat), TimerSetTimeFlags::empty())?;
+        Ok(Beating { timer: &self.timer })
     }
 
     /// Starts the beat and lets each one take in the ends of tracees; for the time in which threads are seized.
-    pub fn start_reaping(&mut self) -> nix::Result<Beating<'_>> {
+    pub fn start_reaping(&self) -> nix::Result<Beating<'_>> {
         REAPING.store(true, Ordering::Relaxed);
         self.start()
     }
@@ -83,7 +84,9 @@ impl Drop for Beating<'_> {
     fn drop(&mut self) {
         REAPING.store(false, Ordering::Relaxed);
         // Disarming a timer that exists cannot fail; a beat too many would only end a wait early.
-        let _ =
-            self.timer.set(Expiration::OneShot(TimeSpec::from_duration(Duration::ZERO)), TimerSetTimeFlags::empty());
+        let _ = self
+            .timer
+            .borrow_mut()
+            .set(Expiration::OneShot(TimeSpec::from_duration(Duration::ZERO)), TimerSetTimeFlags::empty());
     }
 }

@@ -200,6 +200,12 @@ pub fn processes() -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
+/// The name of a user, or its number where it has none.
+pub fn user_name(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
 /// The largest pid that this kernel gives out (`kernel.pid_max`, proc_sys_kernel(5)).
 pub fn largest_pid() -> i32 {
     read_text("/proc/sys/kernel/pid_max").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1 << 22)

@@ -19,7 +19,7 @@ use crate::addr::{Pid, Tid};
 /// let tracer = godbg::kernel::ptrace::Tracer::on_this_thread();
 /// std::thread::spawn(move || tracer); // a tracer cannot be sent to another thread
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tracer {
     not_send: PhantomData<*const ()>,
 }

@@ -147,6 +147,12 @@ pub fn look_until_beat(tid: Tid) -> Result<Option<Report>, Errno> {
     Ok(found.map(|(_, report)| report))
 }
 
+/// Sleeps until one tracee has ended, without taking it; bounded like [`look_until_beat`].
+pub fn look_end_until_beat(tid: Tid) -> Result<Option<Report>, Errno> {
+    let found = waitid(libc::P_PID, tid.0, libc::WEXITED | libc::WNOWAIT, ptr::null_mut())?;
+    Ok(found.map(|(_, report)| report))
+}
+
 /// Any tracee of this thread that has stopped or ended, without taking it. It walks all of them, and finds a thread
 /// that stands still again and again: for use while none does.
 pub fn look_any() -> Result<Option<(Tid, Report)>, Errno> {

@@ -20,10 +20,12 @@ pub enum Group {
     Running,
     /// Everything about the shell itself.
     Shell,
+    /// For godbg's own tests; not listed.
+    Maintenance,
 }
 
 impl Group {
-    /// All of them, in the order of `help`.
+    /// All that are listed, in the order of `help`.
     pub const ALL: [Group; 4] = [Group::Process, Group::Threads, Group::Running, Group::Shell];
 
     /// The heading.
@@ -33,6 +35,7 @@ impl Group {
             Group::Threads => "Threads",
             Group::Running => "Running and stopping",
             Group::Shell => "The shell",
+            Group::Maintenance => "Maintenance",
         }
     }
 }

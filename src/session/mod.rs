@@ -18,4 +18,4 @@ pub use event::Event;
 pub use failure::{Failure, Interrupted};
 pub use reply::{Reply, Show};
 pub use settings::Settings;
-pub use state::{Completions, Context, Prompt, RunState, Session};
+pub use state::{AttachFacts, Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
