@@ -7,4 +7,5 @@ pub mod commands;
 #[allow(unsafe_code)]
 pub mod kernel;
 pub mod session;
+pub mod shell;
 pub mod target;

@@ -138,7 +138,7 @@ pub fn parse<A: CommandFactory + FromArgMatches>(command: &Command, words: &[Str
     let mut grammar = (command.args)().name(command.name);
     let usage = usage(command);
     grammar.try_get_matches_from_mut(words).and_then(|mut matches| A::from_arg_matches_mut(&mut matches)).map_err(
-        |error| anyhow!(Failure::hinted(format!("{}: {}", command.name, complaint(&error)), format!("usage: {usage}"))),
+        |error| anyhow!(Failure::usage(format!("{}: {}", command.name, complaint(&error)), format!("usage: {usage}"))),
     )
 }
 

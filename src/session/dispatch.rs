@@ -35,7 +35,17 @@ pub fn execute(session: &mut Session, line: &str) -> Option<Answer> {
         Ok(Some(parsed)) => run(session, &parsed),
         Err(failure) => Err(failure),
     };
-    Some(Answer { result, request: session.take_request(), prompt: session.prompt() })
+    Some(answer(session, result))
+}
+
+/// Runs a command whose words are split already (`godbg attach …`).
+pub fn execute_words(session: &mut Session, words: &[String]) -> Answer {
+    let result = run_words(session, words);
+    answer(session, result)
+}
+
+fn answer(session: &mut Session, result: Result<Outcome, Failure>) -> Answer {
+    Answer { result, request: session.take_request(), prompt: session.prompt() }
 }
 
 /// What a person has to be asked before this line runs, if anything.
@@ -62,7 +72,7 @@ fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {
     session.last_command = Instant::now();
     result.map_err(|error| {
         if error.is::<Interrupted>() {
-            return Failure::plain(format!("{}: interrupted", parsed.command.name));
+            return Failure::interrupted(format!("{}: interrupted", parsed.command.name));
         }
         Failure::from(error)
     })

@@ -149,7 +149,7 @@ impl Page {
 
 /// Whether a character could move the cursor, change the terminal's state or the order of the text around it: control
 /// characters, line and paragraph separators, and Unicode's format characters (bidirectional overrides among them).
-fn is_hostile(c: char) -> bool {
+pub fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')

@@ -95,6 +95,8 @@ pub struct Session {
     pub json: bool,
     /// Whether godbg reads its commands from standard input, which a child then must not share.
     pub commands_on_stdin: bool,
+    /// Whether the shell sleeps in a read of a script and cannot act on SIGINT itself.
+    pub reading_script: bool,
     /// The terminal that a started program is given while it runs.
     pub terminal: Option<Arc<Terminal>>,
     /// The lines entered so far, the oldest first.
@@ -121,6 +123,7 @@ impl Session {
             interactive: false,
             json: false,
             commands_on_stdin: false,
+            reading_script: false,
             terminal: None,
             history: Vec::new(),
             last_command: Instant::now(),
@@ -334,7 +337,7 @@ impl Session {
     pub(super) fn obey_request(&mut self) {
         match self.request {
             Some(Signal::INT) if self.interactive => self.request = None,
-            Some(Signal::INT) => {} // the shell ends the script
+            Some(Signal::INT) if !self.reading_script => {} // the shell ends the script
             Some(signal) => {
                 self.let_go();
                 own::leave(128 + signal.0);

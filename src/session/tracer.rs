@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::Context as _;
 
 use super::event::Event;
-use super::{Commands, Session};
+use super::{Commands, Session, panics};
 use crate::kernel::own::{self, Bell, Poller};
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
@@ -156,7 +156,7 @@ impl TracerHandle {
         }
         match answers.recv() {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(panic)) => Err(Panicked { message: panic_message(&*panic) }),
+            Ok(Err(panic)) => Err(Panicked { message: panics::message(&*panic) }),
             Err(_) => Err(Panicked { message: "the tracer thread has ended".into() }),
         }
     }
@@ -187,12 +187,6 @@ impl Drop for TracerHandle {
     }
 }
 
-/// What a panic said.
-pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
-}
-
 /// The loop of the tracer thread: signals, news of tracees, the leash and jobs, each as it comes, until nobody can post
 /// any more.
 fn attend(mut session: Session, inbox: &Receiver<Job>) {
@@ -211,8 +205,9 @@ fn attend(mut session: Session, inbox: &Receiver<Job>) {
         }
     }));
     let _ = catch_unwind(AssertUnwindSafe(|| session.let_go()));
-    if result.is_err() {
-        // A bug outside any command: nothing could run on; the panic hook has said what it was.
+    if let Err(panic) = result {
+        // A bug outside any command: nothing could run on.
+        panics::report(&panics::message(&*panic));
         own::leave(101);
     }
     outbox.close();
