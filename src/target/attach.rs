@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{Origin, Process};
 use super::thread::State;
-use super::{Error, Result, StopReport, Why};
+use super::{Error, Result, StopReport, Why, describe};
 use crate::addr::{Pid, Tid};
 use crate::kernel::metronome::{self, Metronome};
 use crate::kernel::ptrace::{OnTracerDeath, Tracer};
@@ -19,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub struct Attached {
     /// The process, held.
     pub process: Process,
+    /// Its executable, as the kernel knows it.
+    pub program: Option<String>,
     /// Its threads at that moment.
     pub threads: usize,
     /// From the first interrupt to the last thread's stop.
@@ -37,6 +39,7 @@ pub struct Attached {
 pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Attached> {
     let pid = check(asked)?;
     let leader = proc::thread_stat(pid, pid.leader()).map_err(|_| Error::Missing(asked))?;
+    let program = describe(pid);
     let is_ancestor = access::is_descendant(own::pid(), pid);
     let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome);
     if let Err(error) = process.seize_all() {
@@ -55,6 +58,7 @@ pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<At
         asked: (asked != pid).then_some(asked.leader()),
         is_ancestor,
         leader_exited: process.threads.get(&pid.leader()).is_some_and(|thread| thread.state == State::Zombie),
+        program,
         process,
     })
 }

@@ -311,6 +311,8 @@ impl Process {
             thread.why = decide::why_stopped(stop, origin, started, asked);
         }
         match stop {
+            // At once, so that it holds however godbg ends. ESRCH: it has been killed.
+            Stop::Interrupt | Stop::Group(_) => drop(self.tracer.mend_interrupted_call(tid)),
             Stop::Clone => self.note_birth(tid, Birth::Clone),
             Stop::Fork => self.note_birth(tid, Birth::Fork),
             Stop::Vfork => self.note_birth(tid, Birth::Vfork),
