@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
-use rustyline::config::{Behavior, Builder};
+use rustyline::config::{Behavior, Builder, CompletionType};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::{Hint, Hinter};
 use rustyline::history::{MemHistory, SearchDirection};
@@ -33,6 +33,7 @@ pub fn editor(assistant: Assistant, json: bool) -> rustyline::Result<LineEditor>
     let config = Builder::new()
         .max_history_size(MOST_LINES)?
         .history_ignore_dups(true)?
+        .completion_type(CompletionType::List)
         .behavior(behavior)
         // The pipe that notices go through wakes the editor; the terminal's own signals stay off.
         .enable_signals(false)
