@@ -8,7 +8,7 @@ use super::process::{Origin, Process};
 use super::thread::State;
 use super::{Error, Result, StopReport, Why};
 use crate::addr::{Pid, Tid};
-use crate::kernel::metronome::Metronome;
+use crate::kernel::metronome::{self, Metronome};
 use crate::kernel::ptrace::{OnTracerDeath, Tracer};
 use crate::kernel::{Errno, access, own, proc};
 
@@ -110,7 +110,8 @@ impl Process {
     fn seize_all(&mut self) -> Result<()> {
         let begin = Instant::now();
         let metronome = self.metronome.clone();
-        let _beating = metronome.start_reaping();
+        let _beating = metronome.start();
+        let mut seized: Vec<Tid> = Vec::new();
         loop {
             let tids = proc::tasks(self.pid).map_err(|_| Error::DiedMeanwhile(self.pid))?;
             let mut found = 0;
@@ -119,8 +120,11 @@ impl Process {
                     continue;
                 }
                 found += 1;
-                match self.seize(tid)? {
-                    Seized::Ours(state) => self.add(tid, state),
+                match self.seize(tid, &mut seized)? {
+                    Seized::Ours(state) => {
+                        seized.push(tid);
+                        self.add(tid, state);
+                    }
                     Seized::Untraced => {
                         self.add(tid, State::Zombie);
                         self.threads.entry(tid).and_modify(|thread| thread.traced = false);
@@ -136,8 +140,9 @@ impl Process {
         if self.threads.is_empty() { Err(Error::DiedMeanwhile(self.pid)) } else { Ok(()) }
     }
 
-    fn seize(&self, tid: Tid) -> Result<Seized> {
-        let errno = match self.tracer.seize(tid, OnTracerDeath::LetRun) {
+    fn seize(&self, tid: Tid, seized: &mut [Tid]) -> Result<Seized> {
+        // An exec in the target can keep this from returning until those that it ended are reaped.
+        let errno = match metronome::reaping(seized, || self.tracer.seize(tid, OnTracerDeath::LetRun)) {
             Ok(()) => return Ok(Seized::Ours(State::Running)),
             Err(errno) => errno,
         };
