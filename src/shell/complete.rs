@@ -7,7 +7,7 @@ use clap::Arg;
 
 use crate::session::page::is_hostile;
 use crate::session::settings;
-use crate::session::{Command, Commands, Completions, Words};
+use crate::session::{Command, Commands, Completions, Group, Words};
 
 /// What could stand at the cursor.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,7 +84,8 @@ fn words_wanted<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<Want> {
 
 /// What could stand behind the words of a line.
 fn command_wants(commands: Commands, words: &[String], typed: &str, depth: usize) -> Vec<Want> {
-    let names = || commands.0.iter().flat_map(|command| command.aliases.iter().copied().chain([command.name]));
+    let listed = || commands.0.iter().filter(|command| Group::ALL.contains(&command.group));
+    let names = || listed().flat_map(|command| command.aliases.iter().copied().chain([command.name]));
     let Some(first) = words.first() else {
         return words_wanted(names().filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == ' ')));
     };

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
-use rustyline::config::{Behavior, Builder};
+use rustyline::config::{Behavior, Builder, CompletionType};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::{Hint, Hinter};
 use rustyline::history::{MemHistory, SearchDirection};
@@ -15,7 +15,7 @@ use rustyline::validate::Validator;
 use rustyline::{Cmd, Context, Editor, Helper, KeyEvent};
 
 use super::complete::{self, Want};
-use super::history::MOST_LINES;
+use super::history::MOST_RECALLED;
 use super::prompt::Since;
 use super::render;
 use crate::session::command::usage;
@@ -31,8 +31,9 @@ pub fn editor(assistant: Assistant, json: bool) -> rustyline::Result<LineEditor>
     let stdout_is_for_people = io::stdout().is_terminal() && !json;
     let behavior = if stdout_is_for_people { Behavior::Stdio } else { Behavior::PreferTerm };
     let config = Builder::new()
-        .max_history_size(MOST_LINES)?
+        .max_history_size(MOST_RECALLED)?
         .history_ignore_dups(true)?
+        .completion_type(CompletionType::List)
         .behavior(behavior)
         // The pipe that notices go through wakes the editor; the terminal's own signals stay off.
         .enable_signals(false)

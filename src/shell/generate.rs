@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_man_page_names_every_command() {
         let page = String::from_utf8(man()).expect("text");
-        for command in TABLE.0 {
+        for command in TABLE.0.iter().filter(|command| Group::ALL.contains(&command.group)) {
             assert!(page.contains(&format!("\\fB{}", roff(command.name))), "{}", command.name);
         }
     }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::script::words;
 
-/// This many lines are kept.
-pub const MOST_LINES: usize = 10_000;
+/// This many lines are kept in the file.
+const MOST_LINES: usize = 10_000;
+
+/// This many can be recalled: each costs time before the first prompt.
+pub const MOST_RECALLED: usize = 2_000;
 
 /// The file is shortened when it has grown by so many more.
 const SLACK: usize = 2_000;
@@ -32,15 +35,15 @@ impl History {
     fn at(path: Option<PathBuf>) -> (History, Vec<String>) {
         let text = path.as_deref().and_then(|path| read(path).ok()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().filter(|line| is_clean(line)).collect();
-        let kept: Vec<String> =
-            lines[lines.len().saturating_sub(MOST_LINES)..].iter().map(|line| (*line).to_owned()).collect();
+        let last = |most: usize| &lines[lines.len().saturating_sub(most)..];
+        let recalled: Vec<String> = last(MOST_RECALLED).iter().map(|line| (*line).to_owned()).collect();
         if lines.len() > MOST_LINES + SLACK
             && let Some(path) = &path
         {
             // A full disk keeps the long file, which does no harm.
-            let _ = shorten(path, &kept);
+            let _ = shorten(path, last(MOST_LINES));
         }
-        (History { path, last: kept.last().cloned(), told: false }, kept)
+        (History { path, last: recalled.last().cloned(), told: false }, recalled)
     }
 
     /// Adds a line, at once to the file too, so that nothing is lost when godbg is killed. False: it is the same as the
@@ -97,7 +100,7 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
     file.write_all(format!("{line}\n").as_bytes())
 }
 
-fn shorten(path: &Path, lines: &[String]) -> io::Result<()> {
+fn shorten(path: &Path, lines: &[&str]) -> io::Result<()> {
     let beside = path.with_extension(format!("new.{}", std::process::id()));
     let mut file = open_private(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
     let written = file.write_all((lines.join("\n") + "\n").as_bytes()).and_then(|()| fs::rename(&beside, path));
@@ -134,7 +137,7 @@ mod tests {
         let text: String = (0..MOST_LINES + SLACK + 1).map(|n| format!("line {n}\n")).collect();
         fs::write(&path, text).expect("the file");
         let (_, lines) = History::at(Some(path.clone()));
-        assert_eq!(lines.len(), MOST_LINES);
+        assert_eq!(lines.len(), MOST_RECALLED);
         assert_eq!(fs::read_to_string(&path).expect("the file").lines().count(), MOST_LINES);
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 1);
     }

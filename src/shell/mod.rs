@@ -137,15 +137,22 @@ fn tell_session(plan: &Plan, prompt_opens: bool, runner: &Runner) -> Result<(), 
 fn open(items: &[Item], runner: &Runner) -> Result<Vec<Source>, Stop> {
     // Opening a pipe waits for its writer.
     runner.run(|session| session.reading_script = true)?;
-    let sources = items.iter().map(|item| match item {
-        Item::Command(text) => Ok(Source::command(text)),
-        Item::Stdin => stdin(runner),
-        Item::File(path) => Source::open(path, |file| Box::new(runner.attentive(file)) as Box<dyn Read>),
-    });
-    let sources: Result<Vec<Source>, Failure> = sources.collect();
+    let sources = items.iter().map(|item| open_one(item, runner)).collect();
     runner.run(|session| session.reading_script = false)?;
-    sources.map_err(|failure| {
-        runner.screen().failure("source", &failure, None);
+    sources
+}
+
+fn open_one(item: &Item, runner: &Runner) -> Result<Source, Stop> {
+    let (name, source) = match item {
+        Item::Command(text) => return Ok(Source::command(text)),
+        Item::Stdin => ("-".into(), stdin(runner)),
+        Item::File(path) => {
+            let attentive = |file| Box::new(runner.attentive(file)) as Box<dyn Read>;
+            (path.to_string_lossy(), Source::open(path, attentive))
+        }
+    };
+    source.map_err(|failure| {
+        runner.screen().failure(&format!("source {name}"), &failure, None);
         Stop::Failed(failure)
     })
 }

@@ -110,6 +110,7 @@ impl Runner {
         let line = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
         let answer = seen.answer.expect("words are no comment");
         let interrupted = answer.request == Some(Signal::INT);
+        self.screen.step_behind_ctrl_c(interrupted);
         match answer.result {
             // Wrong words on the command line are told as clap tells its own.
             Err(failure) if failure.kind == FailureKind::Usage => {
@@ -132,6 +133,7 @@ impl Runner {
         self.screen.adopt(seen.color, seen.width);
         let Some(answer) = seen.answer else { return Ok(()) };
         let interrupted = !typed && answer.request == Some(Signal::INT);
+        self.screen.step_behind_ctrl_c(answer.request == Some(Signal::INT));
         let place = match giver {
             Giver::Person => None,
             Giver::Script(source) => Some(source.place(line)),

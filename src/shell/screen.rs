@@ -111,6 +111,13 @@ impl Screen {
         }
     }
 
+    /// After a Ctrl-C the terminal has written `^C` where the next line should begin.
+    pub fn step_behind_ctrl_c(&self, interrupted: bool) {
+        if interrupted && io::stdin().is_terminal() && io::stdout().is_terminal() {
+            self.say("");
+        }
+    }
+
     fn page(&self, page: &Page) {
         self.write(&render::page(page, self.look()));
     }

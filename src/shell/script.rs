@@ -11,6 +11,9 @@ use crate::session::{Failure, Script};
 /// Of a refused line, this much is shown.
 const SHOWN: usize = 200;
 
+/// A line that has no end after so many bytes (`/dev/zero`) is not read on.
+const ENDLESS: usize = 16 << 20;
+
 /// Of a command, this much stands in the message about its failure.
 const SHOWN_IN_PLACE: usize = 80;
 
@@ -111,6 +114,9 @@ fn read_bounded(reader: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, usize)
         let room = (LONGEST_LINE + 1).saturating_sub(line.len());
         line.extend_from_slice(&part[..part.len().min(room)]);
         length += part.len();
+        if length > ENDLESS {
+            return Err(io::Error::other("a line of it does not end"));
+        }
         let used = part.len() + usize::from(end.is_some());
         reader.consume(used);
         if end.is_some() {
