@@ -123,8 +123,8 @@ fn round_up(left: Duration) -> PollTimeout {
 pub struct Terminal {
     begin: libc::termios,
     own_group: unistd::Pid,
-    /// The settings that the program left behind when it stopped, and its process group, while we have taken over.
-    away: Mutex<Option<libc::termios>>,
+    /// The settings and the foreground process group that the program left behind when the terminal was taken back.
+    away: Mutex<Option<(libc::termios, unistd::Pid)>>,
 }
 
 static TERMINAL: Mutex<Option<Arc<Terminal>>> = Mutex::new(None);
@@ -152,20 +152,27 @@ impl Terminal {
         (unistd::tcgetpgrp(stdin.as_fd()).ok() == Some(own_group)).then_some(terminal)
     }
 
-    /// Makes a program's process group the terminal's foreground, with the settings that it had when it last stopped.
+    /// Makes a program's process group the terminal's foreground, or whichever of its jobs was that when it last stopped,
+    /// with the settings that the terminal had then.
     pub fn give_to(&self, group: Pid) -> nix::Result<()> {
         let stdin = io::stdin();
-        if let Some(settings) = self.away.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let own = unistd::Pid::from_raw(group.0);
+        if let Some((settings, _)) = away {
             termios::tcsetattr(stdin.as_fd(), SetArg::TCSADRAIN, &Termios::from(settings))?;
         }
-        unistd::tcsetpgrp(stdin.as_fd(), unistd::Pid::from_raw(group.0))
+        // A job that has ended meanwhile cannot have it.
+        let job = away.map_or(own, |(_, job)| job);
+        unistd::tcsetpgrp(stdin.as_fd(), job).or_else(|_| unistd::tcsetpgrp(stdin.as_fd(), own))
     }
 
-    /// Takes the terminal back, keeping the program's settings for the next time.
-    pub fn take_back(&self) -> nix::Result<()> {
+    /// Takes the terminal back. `keep`: the program will go on, and gets its settings back then.
+    pub fn take_back(&self, keep: bool) -> nix::Result<()> {
         let stdin = io::stdin();
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner) =
-            termios::tcgetattr(stdin.as_fd()).ok().map(libc::termios::from);
+        let settings = termios::tcgetattr(stdin.as_fd()).map(libc::termios::from);
+        let job = unistd::tcgetpgrp(stdin.as_fd());
+        let away = settings.and_then(|settings| Ok((settings, job?))).ok().filter(|_| keep);
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = away;
         unistd::tcsetpgrp(stdin.as_fd(), self.own_group)?;
         self.restore(stdin.as_fd());
         Ok(())

@@ -93,6 +93,11 @@ pub fn process_of(tid: Tid) -> io::Result<Pid> {
     Ok(Pid(field(&read_bytes(&format!("/proc/{tid}/status"))?, b"Tgid:")? as i32))
 }
 
+/// Whether a thread belongs to a process, by one look-up.
+pub fn is_thread_of(tid: Tid, pid: Pid) -> bool {
+    fs::metadata(format!("/proc/{pid}/task/{tid}")).is_ok()
+}
+
 fn field(status: &[u8], name: &[u8]) -> io::Result<usize> {
     status
         .split(|&byte| byte == b'\n')

@@ -42,11 +42,8 @@ pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<At
     let program = describe(pid);
     let is_ancestor = access::is_descendant(own::pid(), pid);
     let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome);
-    if let Err(error) = process.seize_all() {
-        // Whatever has been seized so far is let go; an error in that is less news than the first.
-        drop(process.detach());
-        return Err(error);
-    }
+    // If this fails, what has been seized so far is let go by the drop.
+    process.seize_all()?;
     let begin = Instant::now();
     process.halt(Why::Attach);
     let stopped_in = begin.elapsed();

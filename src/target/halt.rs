@@ -44,7 +44,7 @@ impl Process {
                 self.mend_call(*tid, stop);
             }
         }
-        self.take_terminal_back();
+        self.take_terminal_back(true);
         self.release_strays();
         if !matches!(self.phase, Phase::Ended { .. }) {
             self.phase = Phase::Held { since, report: self.report(why) };
@@ -98,6 +98,10 @@ impl Process {
                 // Not a tracee any more: another thread's exec has swept it away, or a beat has taken its end.
                 Err(_) => return self.forget(tid),
             }
+            // An exec waits, in state D, until the threads that it ends have been taken, stopped ones among them.
+            if !*hurried {
+                self.take_dead();
+            }
             let waited = since.elapsed();
             let state = match proc::thread_state(self.pid, tid) {
                 None => return self.forget(tid),
@@ -123,6 +127,7 @@ impl Process {
     /// A thread that is no tracee any more: there is nothing to be taken.
     fn forget(&mut self, tid: Tid) {
         self.threads.remove(&tid);
+        self.note_missed_exec();
     }
 
     /// Stopped threads make no others: when the kernel counts as many as are known, none is missing. Otherwise some were

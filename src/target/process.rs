@@ -229,29 +229,54 @@ impl Process {
     }
 
     /// While it is held nothing stops any more but late threads and children. Stopped threads end only with all of the
-    /// process, so that one of them tells for all whether it lives.
+    /// process, or by a late thread's exec, so that one of them tells for all whether they live.
     fn take_in_held(&mut self) {
         let witness = self.threads.iter().find(|(_, thread)| matches!(thread.state, State::Stopped(_)));
         let lives = witness.is_some_and(|(tid, _)| matches!(wait::look(*tid), Ok(Some(Report::Stopped(..)))));
-        let asked = |thread: &Thread| !lives || thread.is_late();
-        // The leader's end is reported last, and it has the lowest tid of all but reused ones.
-        let tids: Vec<Tid> =
-            self.threads.iter().rev().filter(|(_, thread)| asked(thread)).map(|(tid, _)| *tid).collect();
-        for tid in tids {
+        if !lives {
+            self.take_dead();
+        }
+        self.note_missed_exec();
+        let late: Vec<Tid> = self.threads.iter().filter(|(_, thread)| thread.is_late()).map(|(tid, _)| *tid).collect();
+        for tid in late {
             match wait::look(tid) {
                 Ok(Some(Report::Ended(..))) => self.note_end(tid),
-                Ok(Some(Report::Stopped(stop, _))) if self.threads.get(&tid).is_some_and(Thread::is_late) => {
+                Ok(Some(Report::Stopped(stop, _))) => {
                     self.note_stop(tid, stop, self.origin_of(tid, stop), Why::Interrupt);
                     self.mend_call(tid, stop);
                     self.news.push_back(News::Joined { process: self.pid, thread: tid });
                 }
-                _ => {}
+                Ok(None) => {}
+                // Another thread's exec has swept it away.
+                Err(_) => self.threads.retain(|known, _| *known != tid),
             }
         }
-        if !matches!(self.phase, Phase::Ended { .. }) && !lives {
+        if !lives && !matches!(self.phase, Phase::Ended { .. }) {
             self.look_at_leader();
         }
         self.release_strays();
+    }
+
+    /// Takes the ends of threads that were killed while they stood still.
+    pub(super) fn take_dead(&mut self) {
+        let stopped = self.threads.iter().filter(|(_, thread)| matches!(thread.state, State::Stopped(_)));
+        // The leader's end is reported last, and it has the lowest tid of all but reused ones.
+        let tids: Vec<Tid> = stopped.rev().map(|(tid, _)| *tid).collect();
+        for tid in tids {
+            if matches!(wait::look(tid), Ok(Some(Report::Ended(..)))) {
+                self.note_end(tid);
+            }
+        }
+    }
+
+    /// A thread that executes a program takes over the leader's tid while the others are waited for or held.
+    pub(super) fn note_missed_exec(&mut self) {
+        let leader = self.pid.leader();
+        let known = self.threads.get(&leader).is_some_and(|thread| thread.state == State::Stopped(Stop::Exec));
+        if !known && matches!(wait::look(leader), Ok(Some(Report::Stopped(Stop::Exec, _)))) {
+            self.add(leader, State::Stopped(Stop::Exec));
+            self.note_stop(leader, Stop::Exec, None, Why::Exec);
+        }
     }
 
     /// The leader's end, which can be seen only once all others' have been taken.
@@ -370,7 +395,7 @@ impl Process {
     }
 
     fn finish(&mut self, end: End, status: u32, usage: Usage) {
-        self.take_terminal_back();
+        self.take_terminal_back(false);
         self.phase = Phase::Ended { end, status, usage };
         self.threads.clear();
         self.news.push_back(News::Ended { process: self.pid, end });
@@ -390,7 +415,7 @@ impl Process {
     }
 
     fn is_ours(&self, tid: Tid) -> bool {
-        proc::process_of(tid).is_ok_and(|process| process == self.pid)
+        proc::is_thread_of(tid, self.pid)
     }
 
     pub(super) fn add(&mut self, tid: Tid, state: State) {
@@ -452,12 +477,12 @@ impl Process {
         }
     }
 
-    pub(super) fn take_terminal_back(&mut self) {
+    pub(super) fn take_terminal_back(&mut self, keep: bool) {
         if self.has_terminal
             && let Some(terminal) = &self.terminal
         {
             // A terminal that is gone cannot be taken back; its hangup ends godbg.
-            let _ = terminal.take_back();
+            let _ = terminal.take_back(keep);
         }
         self.has_terminal = false;
     }
