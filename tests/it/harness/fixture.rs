@@ -21,6 +21,11 @@ const SLOTS: usize = 512;
 pub struct Counters(File);
 
 impl Counters {
+    /// Counters that a fixture has made for its child.
+    pub fn open(path: &Path) -> Self {
+        Self(File::options().read(true).write(true).open(path).unwrap())
+    }
+
     fn create(path: &Path) -> Self {
         let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
         file.set_len(8 * SLOTS as u64).unwrap();

@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod pty;
 pub mod screen;
 pub mod toolchain;
+pub mod watched;
 
 use std::io::Write;
 use std::sync::Mutex;
