@@ -3,4 +3,9 @@
 
 mod attaching;
 mod harness;
+mod layers;
 mod leaving;
+mod schema;
+mod sessions;
+mod starting;
+mod wrong_input;

@@ -135,15 +135,9 @@ impl Godbg {
     }
 
     /// Runs it to its end with this on standard input.
+    #[track_caller]
     pub fn run_script(self, script: impl Into<Vec<u8>>) -> Outcome {
-        let mut live = self.start();
-        let mut stdin = live.stdin.take().unwrap();
-        let script = script.into();
-        // A reader that leaves early is fine: its status is what counts.
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&script)));
-        let outcome = live.finish();
-        writer.join().unwrap();
-        outcome
+        self.start().feed(script)
     }
 }
 
@@ -226,7 +220,8 @@ impl Live {
         kernel::signal(self.pid(), signal);
     }
 
-    /// Waits until the thread that traces has seen the news of everything sent before.
+    /// Waits for its end, standard input left open.
+    #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
         let mut status = None;
         wait_until(self.setup.bound, "godbg to end", || {
@@ -234,6 +229,17 @@ impl Live {
             status.is_some()
         });
         status.unwrap()
+    }
+
+    /// Gives it a whole script and waits for its end.
+    #[track_caller]
+    pub fn feed(mut self, script: impl Into<Vec<u8>>) -> Outcome {
+        let (mut stdin, script) = (self.stdin.take().unwrap(), script.into());
+        // A reader that leaves early is fine: its status is what counts.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&script)));
+        let outcome = self.finish();
+        writer.join().unwrap();
+        outcome
     }
 
     /// Closes its standard input and waits for its end, within the bound.
