@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod exec;
 mod harness;
 mod layers;
+mod leash;
 mod leaving;
 mod schema;
 mod sessions;
 mod starting;
+mod terminal;
+mod torture;
 mod wrong_input;

@@ -51,8 +51,13 @@ fn json(status: i32, script: &str) -> Vec<Value> {
 fn replies_are_objects_with_the_facts() {
     let target = Fixture::start("sleeper", &["4"]);
     let pid = target.pid();
-    let script = format!("ps sleeper\nattach {pid}\nstatus\nthreads\nthread 2\nwait\ncontinue &\nstatus\nthreads\ninterrupt\ndetach\n");
-    let lines = json(0, &format!("{script}echo a 'b c'\nshow\nset confirm off\nhelp\nhelp attach\nhistory\nsleep 1ms\nshell true\n"));
+    let script = format!(
+        "ps sleeper\nattach {pid}\nstatus\nthreads\nthread 2\nwait\ncontinue &\nstatus\nthreads\ninterrupt\ndetach\n"
+    );
+    let lines = json(
+        0,
+        &format!("{script}echo a 'b c'\nshow\nset confirm off\nhelp\nhelp attach\nhistory\nsleep 1ms\nshell true\n"),
+    );
     let reply = |command: &str| {
         let line = lines.iter().find(|line| line["command"] == command);
         line.unwrap_or_else(|| panic!("no reply to {command}: {lines:#?}"))

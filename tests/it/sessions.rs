@@ -67,7 +67,9 @@ fn play(path: &Path) -> Option<String> {
     let session = Session::read(path);
     let fixture = session.value("fixture").map(|words| {
         let words: Vec<&str> = words.split_whitespace().collect();
-        (words[0] != "go").then(|| Fixture::start(words[0], &words[1..])).or_else(|| Fixture::start_go(words[1], &words[2..]))
+        (words[0] != "go")
+            .then(|| Fixture::start(words[0], &words[1..]))
+            .or_else(|| Fixture::start_go(words[1], &words[2..]))
     });
     // A Go fixture without Go was said loudly.
     let fixture = match fixture {
@@ -150,6 +152,9 @@ fn difference(expected: &str, said: &str) -> String {
 fn what_differs_from_run_to_run_is_replaced() {
     let text = "process 4711 (x): 2 threads stopped in 0.3 ms\n*  1   4711  T  0x55d0c8a11f30 libc.so.6+0xe5a3  \n   2  4712\n";
     let said = general(text, &[4711, 4712], 99);
-    assert_eq!(said, "process <pid> (x): 2 threads stopped in <time>\n*  1  <pid>  T  <addr> libc+<off>\n  2  <tid2>\n");
+    assert_eq!(
+        said,
+        "process <pid> (x): 2 threads stopped in <time>\n*  1  <pid>  T  <addr> libc+<off>\n  2  <tid2>\n"
+    );
     assert_eq!(general("status 0x80057f, 10.2 s, 27 KiB", &[], 1), "status 0x80057f, <time>, <n> KiB");
 }

@@ -23,7 +23,8 @@ fn files_and_commands_run_in_the_order_given() {
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("script");
     std::fs::write(&script, "echo two\n").unwrap();
-    let outcome = Godbg::new().args(["-q", "-e", "echo one", "-x"]).arg(&script).args(["-e", "echo three", "--batch"]).run();
+    let outcome =
+        Godbg::new().args(["-q", "-e", "echo one", "-x"]).arg(&script).args(["-e", "echo three", "--batch"]).run();
     assert_eq!(outcome.success().stdout, "one\ntwo\nthree\n");
 }
 
@@ -102,7 +103,8 @@ fn unambiguous_prefixes_and_aliases() {
 fn colour_is_for_terminals_or_when_asked_for() {
     let target = Fixture::start("sleeper", &["2"]);
     let pid = target.pid().to_string();
-    let run = |words: &[&str]| Godbg::new().args(words).args(["--batch", "attach", &pid, "-e", "threads"]).run().success();
+    let run =
+        |words: &[&str]| Godbg::new().args(words).args(["--batch", "attach", &pid, "-e", "threads"]).run().success();
     run(&[]).says_not("\u{1b}");
     run(&["--color", "never"]).says_not("\u{1b}");
     run(&["--color", "always"]).says("\u{1b}[");
@@ -129,7 +131,8 @@ fn wait_shows_the_status_and_the_usage_of_resources() {
 fn a_missing_terminal_and_closed_inputs_are_no_trouble() {
     let outcome = Godbg::wrapped(&["sh", "-c", r#"exec "$0" "$@" <&-"#]).args(["-q", "-e", "echo one"]).run();
     outcome.success().says("one");
-    let outcome = Godbg::wrapped(&["sh", "-c", r#"exec "$0" "$@" 2>&-"#]).args(["-q", "--batch", "-e", "nonsense"]).run();
+    let outcome =
+        Godbg::wrapped(&["sh", "-c", r#"exec "$0" "$@" 2>&-"#]).args(["-q", "--batch", "-e", "nonsense"]).run();
     outcome.status(1);
 }
 
@@ -152,8 +155,27 @@ fn a_full_disk_under_the_history_is_no_reason_to_stop() {
 fn help_knows_every_command_of_the_table() {
     let outcome = Godbg::new().run_script("help\n").success();
     for name in [
-        "attach", "detach", "exec", "kill", "ps", "status", "threads", "thread", "wait", "continue", "interrupt", "sleep",
-        "echo", "source", "try", "shell", "history", "set", "show", "help", "quit",
+        "attach",
+        "detach",
+        "exec",
+        "kill",
+        "ps",
+        "status",
+        "threads",
+        "thread",
+        "wait",
+        "continue",
+        "interrupt",
+        "sleep",
+        "echo",
+        "source",
+        "try",
+        "shell",
+        "history",
+        "set",
+        "show",
+        "help",
+        "quit",
     ] {
         assert!(outcome.stdout.contains(&format!("  {name}")), "{name}: {outcome:?}");
         Godbg::new().run_script(format!("help {name}\n")).success().says("usage: ");

@@ -38,7 +38,8 @@ fn ambiguous_prefixes_name_what_fits() {
 
 #[test]
 fn missing_and_extra_words_show_the_usage() {
-    for command in ["attach", "attach 1 2", "detach now", "threads 1", "status 1", "sleep", "sleep 1 2", "source", "exec"]
+    for command in
+        ["attach", "attach 1 2", "detach now", "threads 1", "status 1", "sleep", "sleep 1 2", "source", "exec"]
     {
         fails(command).complains("usage");
     }
@@ -288,7 +289,9 @@ fn programs_that_cannot_be_started() {
 
 #[test]
 fn wrong_words_on_the_command_line_are_usage() {
-    for words in [&["--nonsense"][..], &["attach"], &["attach", "1", "2"], &["frobnicate"], &["-x"], &["--format", "xml"]] {
+    for words in
+        [&["--nonsense"][..], &["attach"], &["attach", "1", "2"], &["frobnicate"], &["-x"], &["--format", "xml"]]
+    {
         Godbg::new().args(words).run().status(2).complains("usage");
     }
     Godbg::new().args(["exec"]).run().status(2);

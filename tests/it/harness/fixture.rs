@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -49,7 +48,6 @@ pub struct Builder {
     program: PathBuf,
     wrapper: Vec<OsString>,
     args: Vec<OsString>,
-    own_group: bool,
 }
 
 impl Builder {
@@ -71,12 +69,6 @@ impl Builder {
         self
     }
 
-    /// Gives it a process group of its own, so that job control can be played with it.
-    pub fn own_group(mut self) -> Self {
-        self.own_group = true;
-        self
-    }
-
     pub fn start(self) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -85,11 +77,8 @@ impl Builder {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg(dir.path().join("counters")).args(self.args);
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        if self.own_group {
-            command.process_group(0);
-        }
         let child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        let mut fixture = Fixture { child, counters, program: self.program, dir };
+        let mut fixture = Fixture { child, counters, dir };
         let begin = Instant::now();
         while fixture.get(READY) == 0 {
             if let Some(status) = fixture.child.try_wait().unwrap() {
@@ -106,7 +95,6 @@ impl Builder {
 pub struct Fixture {
     child: Child,
     counters: Counters,
-    program: PathBuf,
     dir: tempfile::TempDir,
 }
 
@@ -114,7 +102,7 @@ impl Fixture {
     /// A C or Rust fixture, whose compilers are there wherever this test was built.
     pub fn of(name: &str) -> Builder {
         let program = toolchain::program(name).expect("the C compiler that links Rust");
-        Builder { program, wrapper: Vec::new(), args: Vec::new(), own_group: false }
+        Builder { program, wrapper: Vec::new(), args: Vec::new() }
     }
 
     pub fn start(name: &str, args: &[&str]) -> Self {
@@ -124,16 +112,12 @@ impl Fixture {
     /// A Go fixture, or `None`, said loudly, where there is no Go.
     pub fn start_go(name: &str, args: &[&str]) -> Option<Self> {
         let program = toolchain::program(name)?;
-        let builder = Builder { program, wrapper: Vec::new(), args: Vec::new(), own_group: false };
+        let builder = Builder { program, wrapper: Vec::new(), args: Vec::new() };
         Some(builder.args(args).start())
     }
 
     pub fn pid(&self) -> i32 {
         self.child.id().cast_signed()
-    }
-
-    pub fn program(&self) -> &Path {
-        &self.program
     }
 
     /// The fixture's own folder (its working directory).
@@ -175,10 +159,6 @@ impl Fixture {
             status.is_some()
         });
         status.unwrap()
-    }
-
-    pub fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
     }
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {

@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -22,7 +21,6 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_godbg");
 pub struct Godbg {
     words: Vec<OsString>,
     envs: Vec<(OsString, OsString)>,
-    cwd: Option<PathBuf>,
     stdout: Option<Stdio>,
     bound: Duration,
     home: tempfile::TempDir,
@@ -46,7 +44,7 @@ impl Godbg {
 
     fn by_words(words: Vec<OsString>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        Self { words, envs: Vec::new(), cwd: None, stdout: None, bound: Duration::from_secs(30), home }
+        Self { words, envs: Vec::new(), stdout: None, bound: Duration::from_secs(30), home }
     }
 
     /// `godbg` as the user nobody, from a copy that everybody may read (needs root).
@@ -79,11 +77,6 @@ impl Godbg {
         self
     }
 
-    pub fn cwd(mut self, path: &Path) -> Self {
-        self.cwd = Some(path.to_owned());
-        self
-    }
-
     /// Sends standard output somewhere else than to the test.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.stdout = Some(stdout.into());
@@ -93,10 +86,6 @@ impl Godbg {
     pub fn bound(mut self, bound: Duration) -> Self {
         self.bound = bound;
         self
-    }
-
-    pub fn home(&self) -> &Path {
-        self.home.path()
     }
 
     /// The words and the environment as a command, for the pty driver too.
@@ -110,9 +99,6 @@ impl Godbg {
         command.env("HOME", self.home.path()).env("XDG_STATE_HOME", self.home.path().join("state"));
         command.env("XDG_CONFIG_HOME", self.home.path().join("config")).env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
         command.envs(self.envs.iter().map(|(key, value)| (key, value)));
-        if let Some(cwd) = &self.cwd {
-            command.current_dir(cwd);
-        }
         command
     }
 
@@ -262,10 +248,9 @@ impl Live {
             }
             kernel::nap();
         };
-        let elapsed = self.begin.elapsed();
         let stdout = self.stdout.take().map_or_else(String::new, Capture::finish);
         let stderr = self.stderr.take().map_or_else(String::new, Capture::finish);
-        Outcome { stdout, stderr, status, elapsed }
+        Outcome { stdout, stderr, status }
     }
 }
 
@@ -284,7 +269,6 @@ pub struct Outcome {
     pub stdout: String,
     pub stderr: String,
     pub status: ExitStatus,
-    pub elapsed: Duration,
 }
 
 impl Outcome {

@@ -144,7 +144,8 @@ impl Snapshot {
     }
 
     fn is_restored(&self) -> bool {
-        let pending_as_before = |thread: &Thread| self.pending.get(&thread.tid).is_none_or(|old| *old == thread.pending);
+        let pending_as_before =
+            |thread: &Thread| self.pending.get(&thread.tid).is_none_or(|old| *old == thread.pending);
         is_let_go(self.pid, self.stopped)
             && status_of(self.pid, "ShdPnd").is_some_and(|now| now == self.shared_pending)
             && threads(self.pid).iter().all(pending_as_before)

@@ -20,7 +20,6 @@ use super::screen::Screen;
 
 pub const CTRL_C: &str = "\u{3}";
 pub const CTRL_D: &str = "\u{4}";
-pub const CTRL_Z: &str = "\u{1a}";
 
 /// A session on a terminal. Dropping it closes the terminal, as closing its window does.
 pub struct Pty {
@@ -29,7 +28,8 @@ pub struct Pty {
     hung_up: Arc<AtomicBool>,
     bytes: Arc<Mutex<Vec<u8>>>,
     child: Child,
-    setup: Godbg,
+    /// Keeps the home that godbg works in.
+    _setup: Godbg,
 }
 
 impl Pty {
@@ -45,7 +45,7 @@ impl Pty {
             let (terminal, bytes, hung_up) = (terminal.try_clone().unwrap(), Arc::clone(&bytes), Arc::clone(&hung_up));
             std::thread::spawn(move || read_until(terminal, &bytes, &hung_up))
         };
-        Self { terminal: Some(terminal), reader: Some(reader), hung_up, bytes, child, setup }
+        Self { terminal: Some(terminal), reader: Some(reader), hung_up, bytes, child, _setup: setup }
     }
 
     /// Starts it and waits for the prompt.
@@ -57,10 +57,6 @@ impl Pty {
 
     pub fn pid(&self) -> i32 {
         self.child.id().cast_signed()
-    }
-
-    pub fn home(&self) -> &std::path::Path {
-        self.setup.home()
     }
 
     /// Presses keys.
@@ -112,7 +108,9 @@ impl Pty {
     /// Waits until the cursor's row ends in this.
     #[track_caller]
     pub fn expect_row_end(&self, end: &str) {
-        self.wait_screen(&format!("a row that ends in {end:?}"), |screen| screen.cursor_row().ends_with(end.trim_end()));
+        self.wait_screen(&format!("a row that ends in {end:?}"), |screen| {
+            screen.cursor_row().ends_with(end.trim_end())
+        });
     }
 
     /// Closes the terminal under it, as a lost connection does: the kernel sends SIGHUP.
