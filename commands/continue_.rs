@@ -1,0 +1,109 @@
+//! `continue`: lets all threads run, until something happens or in the background.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::addr::Pid;
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::event::end_words;
+use crate::session::page::{Page, Span, Style};
+use crate::session::{
+    Command, Context, Failure, Group, Interrupted, Needs, Outcome, ProcessOutcome, Reply, Show, Words,
+};
+use crate::target::{End, Origin, Resumed, Signal, StopReport, Why};
+
+pub(super) const COMMAND: Command = Command {
+    name: "continue",
+    aliases: &["c", "cont", "c&", "continue&"],
+    group: Group::Running,
+    summary: "Let the process run until something happens (continue &: in the background)",
+    needs: Needs::Stopped,
+    words: Words::Split,
+    repeats: true,
+    args: args::<Args>,
+    reply: reply::<Continued>,
+    question: no_question,
+    run,
+};
+
+/// Lets all threads run until one of them is given a signal, job control stops the process, or it ends. Ctrl-C stops it
+/// without a signal. With `&` the prompt comes back at once, and what happens is told above it.
+#[derive(clap::Parser)]
+struct Args {
+    /// `&`: do not wait
+    #[arg(value_name = "&")]
+    background: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum Continued {
+    /// It runs in the background.
+    Running { process: Pid },
+    /// Job control keeps it stopped.
+    JobStopped { process: Pid },
+    /// It has stopped again.
+    Stopped(StopReport),
+    /// It has ended.
+    Ended { process: Pid, end: End },
+}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let args: Args = parse(&COMMAND, words)?;
+    let background = match args.background.as_deref() {
+        None => false,
+        Some("&") => true,
+        Some(word) => {
+            return Err(Failure::usage(format!("continue: {word:?} is not known here"), "usage: continue [&]").into());
+        }
+    };
+    let process = cx.session.process()?.pid();
+    let resumed = cx.session.resume(!background)?;
+    let continued = match (resumed, background) {
+        (Resumed::StaysStopped, _) => Continued::JobStopped { process },
+        (Resumed::Runs, true) => Continued::Running { process },
+        (Resumed::Runs, false) => run_until_stop(cx)?,
+    };
+    Ok(Outcome::Reply(Reply::new(continued)))
+}
+
+fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Continued> {
+    let outcome = match cx.session.wait_for_process(None) {
+        // Ctrl-C at a terminal means the process; in a script it ends the script.
+        Err(error) if error.is::<Interrupted>() && cx.session.interactive => {
+            if cx.session.take_request() != Some(Signal::INT) {
+                return Err(error);
+            }
+            return Ok(Continued::Stopped(cx.session.interrupt()?));
+        }
+        outcome => outcome?,
+    };
+    match outcome {
+        ProcessOutcome::Stopped(report) => {
+            let started = cx.session.current().is_some_and(|process| process.origin() == Origin::Started);
+            if started && report.why == Why::Interrupt && !cx.session.interactive {
+                // Ctrl-C went to the program, which had the terminal; it was meant for the script.
+                cx.session.request_interrupt();
+                return Err(Interrupted.into());
+            }
+            Ok(Continued::Stopped(report))
+        }
+        ProcessOutcome::Ended(last) => Ok(Continued::Ended { process: last.process, end: last.end }),
+        ProcessOutcome::StillRuns => unreachable!("a wait without a deadline does not run out"),
+    }
+}
+
+impl Show for Continued {
+    fn show(&self, page: &mut Page) {
+        match self {
+            Continued::Running { process } => page.line(format!("process {process} runs")),
+            Continued::JobStopped { process } => {
+                let text = format!("process {process} stays stopped: job control has stopped it");
+                page.spans(vec![Span::new(text, Style::Warn)]);
+                page.line(format!("  kill -CONT {process} starts it"));
+            }
+            Continued::Stopped(report) => report.show(page),
+            Continued::Ended { process, end } => page.line(format!("process {process} {}", end_words(end))),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The command table: one file a command, one line a command here, in the order of `help`.
+
+use crate::session::Commands;
+
+mod attach;
+mod continue_;
+mod detach;
+mod echo;
+mod exec;
+mod help;
+mod history;
+mod interrupt;
+mod kill;
+mod maintenance;
+mod ps;
+mod quit;
+mod set;
+mod shell;
+mod show;
+mod sleep;
+mod source;
+mod status;
+mod thread;
+mod threads;
+mod try_;
+mod wait;
+
+/// All commands.
+pub const TABLE: Commands = Commands(&[
+    attach::COMMAND,
+    detach::COMMAND,
+    exec::COMMAND,
+    kill::COMMAND,
+    ps::COMMAND,
+    status::COMMAND,
+    threads::COMMAND,
+    thread::COMMAND,
+    continue_::COMMAND,
+    interrupt::COMMAND,
+    wait::COMMAND,
+    sleep::COMMAND,
+    echo::COMMAND,
+    source::COMMAND,
+    try_::COMMAND,
+    shell::COMMAND,
+    history::COMMAND,
+    set::COMMAND,
+    show::COMMAND,
+    help::COMMAND,
+    quit::COMMAND,
+    maintenance::COMMAND,
+]);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_name_is_claimed_twice() {
+        let mut seen = HashSet::new();
+        for command in TABLE.0 {
+            for name in command.aliases.iter().chain([&command.name]) {
+                assert!(seen.insert(*name), "{name} is claimed twice");
+            }
+            assert!(!command.summary.ends_with('.'), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn every_grammar_is_sound_and_has_a_usage() {
+        for command in TABLE.0 {
+            (command.args)().name(command.name).debug_assert();
+            assert!(crate::session::command::usage(command).starts_with(command.name), "{}", command.name);
+        }
+    }
+}

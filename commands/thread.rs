@@ -1,0 +1,272 @@
+//! `thread`: selects a thread, or runs a command for one or all of them.
+
+use anyhow::Context as _;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::addr::Tid;
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::dispatch::run_words;
+use crate::session::event::why_words;
+use crate::session::page::{Page, Span, Style};
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words};
+use crate::target::{Place, Signal, Syscall, ThreadFacts, Why};
+
+pub(super) const COMMAND: Command = Command {
+    name: "thread",
+    aliases: &[],
+    group: Group::Threads,
+    summary: "Select a thread, or run a command for one or for all",
+    needs: Needs::Process,
+    words: Words::Split,
+    repeats: false,
+    args: args::<Args>,
+    reply: reply::<Answer>,
+    question: no_question,
+    run,
+};
+
+/// Without words, the selected thread. With a number or tid, selects that thread; with a command behind it, runs the
+/// command as if that thread were selected. `thread all COMMAND` runs it for each.
+#[derive(clap::Parser)]
+struct Args {
+    /// The thread's number in `threads`, its tid, or `all`
+    #[arg(value_name = "N|TID|all")]
+    thread: Option<String>,
+    /// The command to run for it
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Answer {
+    Selected(Box<ThreadRow>),
+    One(ForThread),
+    All { threads: Vec<ForThread> },
+}
+
+/// What a command answered for one thread.
+#[derive(Serialize, JsonSchema)]
+struct ForThread {
+    number: u32,
+    thread: Tid,
+    ok: bool,
+    /// The command's reply.
+    reply: Value,
+    error: Option<Failure>,
+    #[serde(skip)]
+    page: Page,
+}
+
+/// A thread as `threads` shows it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ThreadRow {
+    number: u32,
+    tid: Tid,
+    selected: bool,
+    /// top's letter.
+    state: Option<char>,
+    name: String,
+    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `job_control`; null while it runs.
+    why: Option<&'static str>,
+    /// The signal behind `why`, or one that it gets silently when it goes on.
+    signal: Option<Signal>,
+    /// Whether it was asked to stop but sleeps in the kernel.
+    late: bool,
+    /// The name (or number) of the system call that it is in.
+    syscall: Option<String>,
+    /// That call's arguments, where their number is known.
+    syscall_args: Option<Vec<u64>>,
+    /// The program counter.
+    pc: Option<u64>,
+    /// The file or kernel object that is mapped there.
+    module: Option<String>,
+    module_offset: Option<u64>,
+    /// The function, once symbols are read.
+    symbol: Option<String>,
+    offset: Option<u64>,
+    #[serde(skip)]
+    text: RowText,
+}
+
+/// What people see of a row, where it is not the JSON fields themselves.
+struct RowText {
+    why: String,
+    call: String,
+    place: String,
+}
+
+impl ThreadRow {
+    pub(super) fn new(facts: ThreadFacts, selected: Option<Tid>) -> ThreadRow {
+        let text = RowText {
+            why: match (&facts.why, facts.late) {
+                (Some(why), _) => why_words(why),
+                (None, true) => "(not yet stopped)".into(),
+                (None, false) => String::new(),
+            },
+            call: facts.syscall.as_ref().map(Syscall::to_string).unwrap_or_default(),
+            place: facts.place.as_ref().map(place_words).unwrap_or_default(),
+        };
+        ThreadRow {
+            number: facts.number,
+            tid: facts.tid,
+            selected: selected == Some(facts.tid),
+            state: facts.state,
+            name: facts.name,
+            why: facts.why.as_ref().map(why_name),
+            signal: facts.why.and_then(why_signal).or(facts.pending),
+            late: facts.late,
+            syscall_args: facts.syscall.as_ref().filter(|call| !call.args.is_empty()).map(|call| call.args.clone()),
+            syscall: facts.syscall.map(|call| call.name.map_or_else(|| call.number.to_string(), str::to_owned)),
+            pc: facts.place.as_ref().map(|place| place.pc.0),
+            module_offset: facts.place.as_ref().and_then(|place| place.module_offset),
+            module: facts.place.and_then(|place| place.module),
+            symbol: None,
+            offset: None,
+            text,
+        }
+    }
+
+    pub(super) fn state_letter(&self) -> char {
+        self.state.unwrap_or('?')
+    }
+
+    /// The cells of `threads`: # TID S NAME WHY IN WHERE.
+    pub(super) fn spans(&self) -> Vec<Span> {
+        let mark = if self.selected { "* " } else { "" };
+        let stopped = if self.state == Some('T') { Style::Plain } else { Style::Good };
+        let why = if matches!(self.why, Some("signal")) { Style::Warn } else { Style::Plain };
+        vec![
+            Span::new(format!("{mark}{}", self.number), if self.selected { Style::Strong } else { Style::Plain }),
+            self.tid.to_string().into(),
+            Span::new(self.state_letter().to_string(), if self.state == Some('D') { Style::Warn } else { stopped }),
+            Span::new(&self.name, Style::Name),
+            Span::new(&self.text.why, why),
+            self.text.call.as_str().into(),
+            Span::new(&self.text.place, Style::Address),
+        ]
+    }
+}
+
+fn why_name(why: &Why) -> &'static str {
+    match why {
+        Why::Attach => "attach",
+        Why::Interrupt => "interrupt",
+        Why::Start => "start",
+        Why::Exec => "exec",
+        Why::Signal { .. } => "signal",
+        Why::JobControl { .. } => "job_control",
+    }
+}
+
+fn why_signal(why: Why) -> Option<Signal> {
+    match why {
+        Why::Signal { signal, .. } | Why::JobControl { signal } => Some(signal),
+        _ => None,
+    }
+}
+
+/// `0x46d0f4 libc.so.6+0x23`; the file's name alone, which is what tells files apart for people.
+fn place_words(place: &Place) -> String {
+    let name = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
+    match (name, place.module_offset) {
+        (Some(name), Some(offset)) => format!("{} {name}+{offset:#x}", place.pc),
+        _ => place.pc.to_string(),
+    }
+}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let args: Args = parse(&COMMAND, words)?;
+    let answer = match (args.thread.as_deref(), args.command.as_slice()) {
+        (None, _) => {
+            let tid = cx.session.selected().context("no thread is selected")?;
+            Answer::Selected(Box::new(row(cx, tid)?))
+        }
+        (Some("all"), []) => {
+            return Err(Failure::hinted("thread all: a command is missing", "usage: thread all COMMAND").into());
+        }
+        (Some("all"), command) => Answer::All { threads: for_all(cx, command)? },
+        (Some(word), []) => {
+            let (_, tid) = find(cx, word)?;
+            cx.session.select(tid);
+            Answer::Selected(Box::new(row(cx, tid)?))
+        }
+        (Some(word), command) => {
+            let (number, tid) = find(cx, word)?;
+            let answer = for_one(cx, number, tid, command);
+            if let Some(error) = answer.error {
+                return Err(error.into());
+            }
+            Answer::One(answer)
+        }
+    };
+    Ok(Outcome::Reply(Reply::new(answer)))
+}
+
+fn row(cx: &mut Context<'_>, tid: Tid) -> anyhow::Result<ThreadRow> {
+    let facts = cx.session.process()?.facts_of_thread(tid);
+    let facts = facts.with_context(|| format!("thread {tid} has ended"))?;
+    Ok(ThreadRow::new(facts, cx.session.selected()))
+}
+
+/// The thread that a word means: a number of the listing, or a tid.
+fn find(cx: &mut Context<'_>, word: &str) -> anyhow::Result<(u32, Tid)> {
+    let numbers = cx.session.process()?.thread_numbers();
+    let by_number = word.parse::<u32>().ok().and_then(|n| numbers.iter().find(|(number, _)| *number == n));
+    let by_tid = word.parse::<i32>().ok().and_then(|n| numbers.iter().find(|(_, tid)| tid.0 == n));
+    let short: String = word.chars().take(40).collect();
+    let missing = || Failure::hinted(format!("no thread {short}"), "threads lists their numbers and tids");
+    Ok(*by_number.or(by_tid).ok_or_else(missing)?)
+}
+
+fn for_all(cx: &mut Context<'_>, command: &[String]) -> anyhow::Result<Vec<ForThread>> {
+    // A word that is no command fails once, not for each thread.
+    cx.session.commands().find(command)?;
+    let numbers = cx.session.process()?.thread_numbers();
+    Ok(numbers.into_iter().map(|(number, tid)| for_one(cx, number, tid, command)).collect())
+}
+
+fn for_one(cx: &mut Context<'_>, number: u32, tid: Tid, command: &[String]) -> ForThread {
+    let before = cx.session.selected();
+    cx.session.select(tid);
+    let result = match run_words(cx.session, command) {
+        Ok(Outcome::Reply(reply)) => Ok(reply),
+        Ok(_) => Err(Failure::plain(format!("{} cannot be run for a thread", command[0]))),
+        Err(failure) => Err(failure),
+    };
+    if let Some(before) = before {
+        cx.session.select(before);
+    }
+    let (reply, page, error) = match result {
+        Ok(reply) => (reply.json(), reply.page(), None),
+        Err(failure) => (Value::Null, Page::default(), Some(failure)),
+    };
+    ForThread { number, thread: tid, ok: error.is_none(), reply, error, page }
+}
+
+impl Show for Answer {
+    fn show(&self, page: &mut Page) {
+        match self {
+            Answer::Selected(row) => {
+                let place = [row.text.why.as_str(), row.text.call.as_str(), row.text.place.as_str()];
+                let place: Vec<&str> = place.into_iter().filter(|text| !text.is_empty()).collect();
+                page.spans(vec![
+                    Span::new(format!("thread {} ({}, {}) ", row.number, row.tid, row.name), Style::Strong),
+                    format!("{}: {}", row.state_letter(), place.join(", ")).into(),
+                ]);
+            }
+            Answer::One(one) => page.append(one.page.clone()),
+            Answer::All { threads } => {
+                for one in threads {
+                    page.spans(vec![Span::new(format!("thread {} ({}):", one.number, one.thread), Style::Strong)]);
+                    page.append(one.page.clone());
+                    if let Some(error) = &one.error {
+                        page.spans(vec![Span::new(format!("error: {error}"), Style::Bad)]);
+                    }
+                }
+            }
+        }
+    }
+}

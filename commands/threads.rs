@@ -1,0 +1,66 @@
+//! `threads`: every thread of the traced process, one row each, and why it stands where it stands.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::thread::ThreadRow;
+use crate::addr::Pid;
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::page::{Column, Page, Table};
+use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
+
+pub(super) const COMMAND: Command = Command {
+    name: "threads",
+    aliases: &["info threads", "t"],
+    group: Group::Threads,
+    summary: "List every thread: its state, why it stands, where it is",
+    needs: Needs::Process,
+    words: Words::Split,
+    repeats: false,
+    args: args::<Args>,
+    reply: reply::<Threads>,
+    question: no_question,
+    run,
+};
+
+/// One row a thread: number, tid, state letter as top has it, name, why it was stopped, the system call it is in, and
+/// where it is. Threads of a running process are shown as they are, without stopping them.
+#[derive(clap::Parser)]
+struct Args {}
+
+#[derive(Serialize, JsonSchema)]
+struct Threads {
+    process: Pid,
+    threads: Vec<ThreadRow>,
+}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let Args {} = parse(&COMMAND, words)?;
+    let selected = cx.session.selected();
+    let process = cx.session.process()?;
+    let facts = process.thread_facts();
+    let threads = facts.into_iter().map(|facts| ThreadRow::new(facts, selected)).collect();
+    Ok(Outcome::Reply(Reply::new(Threads { process: process.pid(), threads })))
+}
+
+impl Show for Threads {
+    fn show(&self, page: &mut Page) {
+        let columns = vec![
+            Column::right("#"),
+            Column::left("TID"),
+            Column::left("S"),
+            Column::shrinking("NAME"),
+            Column::left("WHY"),
+            Column::shrinking("IN"),
+            Column::shrinking("WHERE"),
+        ];
+        page.table(Table { columns, rows: self.threads.iter().map(ThreadRow::spans).collect() });
+        let mut states = std::collections::BTreeMap::new();
+        for thread in &self.threads {
+            *states.entry(thread.state_letter()).or_insert(0) += 1;
+        }
+        let counts: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let noun = if self.threads.len() == 1 { "thread" } else { "threads" };
+        page.line(format!("{} {noun}: {}", self.threads.len(), counts.join(", ")));
+    }
+}

@@ -1,0 +1,134 @@
+//! `wait`: waits until the process stops or ends, and prints its wait status and resource usage.
+
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::addr::{Pid, Tid};
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::event::end_words;
+use crate::session::page::{Page, Span, Style};
+use crate::session::{
+    Command, Context, Failure, Group, LastEnd, Needs, Outcome, ProcessOutcome, Reply, Show, Words, duration,
+};
+use crate::target::{End, StopReport, Usage};
+
+pub(super) const COMMAND: Command = Command {
+    name: "wait",
+    aliases: &[],
+    group: Group::Running,
+    summary: "Wait for a stop or the end: wait status and resource usage",
+    needs: Needs::Nothing,
+    words: Words::Split,
+    repeats: false,
+    args: args::<Args>,
+    reply: reply::<Waited>,
+    question: no_question,
+    run,
+};
+
+/// Waits until the process stops or ends, at once if it is stopped. Prints the wait status as wait4(2) gives it and the
+/// resource usage of the whole process (getrusage(2)). When the time is up first, that is a failure.
+#[derive(clap::Parser)]
+struct Args {
+    /// How long to wait at most
+    #[arg(value_name = "DURATION", value_parser = duration::parse)]
+    duration: Option<Duration>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Waited {
+    process: Pid,
+    /// `stopped` or `ended`.
+    state: &'static str,
+    /// The thread whose stop this is.
+    thread: Option<Tid>,
+    /// The wait status as wait4(2) would give it.
+    status: u32,
+    /// The status in words.
+    meaning: String,
+    end: Option<End>,
+    usage: Usage,
+}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let args: Args = parse(&COMMAND, words)?;
+    if cx.session.current().is_none() && cx.session.last_end().is_none() {
+        return Err(Failure::hinted(
+            "wait needs a process, and none is attached",
+            "attach PID or exec PROGRAM; ps lists the processes",
+        )
+        .into());
+    }
+    let deadline = args.duration.map(|duration| Instant::now() + duration);
+    let waited = match cx.session.wait_for_process(deadline)? {
+        ProcessOutcome::Stopped(report) => stopped(cx, &report)?,
+        ProcessOutcome::Ended(last) => ended(last),
+        ProcessOutcome::StillRuns => {
+            let pid = cx.session.process()?.pid();
+            let time = duration::show(args.duration.unwrap_or_default());
+            let message = format!("process {pid} has neither stopped nor ended within {time}");
+            return Err(Failure::hinted(message, "interrupt stops it").into());
+        }
+    };
+    Ok(Outcome::Reply(Reply::new(waited)))
+}
+
+fn stopped(cx: &mut Context<'_>, report: &StopReport) -> anyhow::Result<Waited> {
+    let (status, usage) = cx.session.process()?.wait_status(report.thread)?;
+    Ok(Waited {
+        process: report.process,
+        state: "stopped",
+        thread: Some(report.thread),
+        status,
+        meaning: meaning(status),
+        end: None,
+        usage,
+    })
+}
+
+fn ended(last: LastEnd) -> Waited {
+    Waited {
+        process: last.process,
+        state: "ended",
+        thread: None,
+        status: last.status,
+        meaning: end_words(&last.end),
+        end: Some(last.end),
+        usage: last.usage,
+    }
+}
+
+/// What the status of a stop means (ptrace(2), "Stopped states").
+fn meaning(status: u32) -> String {
+    use crate::target::Signal;
+    let signal = Signal((status >> 8 & 0x7f) as i32);
+    match status >> 16 {
+        0 => format!("{signal} is about to be delivered"),
+        128 if signal == Signal::TRAP => "stop asked for by the tracer".into(),
+        128 => format!("job control stop, {signal}"),
+        1 => "fork event".into(),
+        2 => "vfork event".into(),
+        3 => "clone event: it has made a thread".into(),
+        4 => "exec event".into(),
+        event => format!("ptrace event {event}"),
+    }
+}
+
+impl Show for Waited {
+    fn show(&self, page: &mut Page) {
+        let what = match self.thread {
+            Some(thread) => format!("stopped: thread {thread}, status {:#x} ({})", self.status, self.meaning),
+            None => format!("ended: status {:#x} ({})", self.status, self.meaning),
+        };
+        page.spans(vec![Span::new(format!("process {} ", self.process), Style::Strong), what.into()]);
+        let Usage { user_s, system_s, max_rss_kib, minor_faults, major_faults, blocks_in, blocks_out, .. } = self.usage;
+        let Usage { voluntary_switches, involuntary_switches, .. } = self.usage;
+        page.line(format!(
+            "  user {user_s:.3} s  system {system_s:.3} s  max rss {max_rss_kib} KiB  \
+             faults {minor_faults} minor {major_faults} major  blocks {blocks_in} in {blocks_out} out  \
+             switches {voluntary_switches} voluntary {involuntary_switches} involuntary"
+        ));
+    }
+}

@@ -1,0 +1,10 @@
+//! What depends on the processor: the layout of registers and how a system call is made. An aarch64 twin stands beside
+//! x86_64.rs with the same names.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::{MACHINE, Registers, syscall_name};
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("godbg knows the registers of x86-64 only; put a twin of src/kernel/arch/x86_64.rs beside it");

@@ -1,0 +1,90 @@
+//! `/proc/PID/maps` as a sorted list of mappings, and which one an address falls into. Opens none of the files.
+
+use std::fs;
+use std::io::{self, Cursor, Read};
+
+use procfs::FromBufRead;
+use procfs::process::{MMapPath, MemoryMaps};
+
+use crate::addr::{Pid, RuntimeAddr};
+
+/// A hostile target can have millions of mappings: what is read of the list is bounded.
+const LONGEST: u64 = 64 << 20;
+
+/// One mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Its first address.
+    pub start: RuntimeAddr,
+    /// The address after its last byte.
+    pub end: RuntimeAddr,
+    /// Where in its file it begins.
+    pub file_offset: u64,
+    /// The file's path or the kernel's name in brackets; `None` for an anonymous mapping.
+    pub name: Option<String>,
+}
+
+/// All mappings of a process at one moment, by rising address.
+#[derive(Clone, Debug, Default)]
+pub struct Mappings(Vec<Mapping>);
+
+impl Mappings {
+    /// Reads them. Permission is that of PTRACE_MODE_READ; an empty list is a process without memory.
+    pub fn of(pid: Pid) -> io::Result<Mappings> {
+        let mut bytes = Vec::new();
+        fs::File::open(format!("/proc/{pid}/maps"))?.take(LONGEST).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let whole_lines = text.rfind('\n').map_or("", |end| &text[..end + 1]);
+        let maps = MemoryMaps::from_buf_read(Cursor::new(whole_lines.as_bytes()))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        Ok(Mappings(maps.0.into_iter().map(Mapping::from).collect()))
+    }
+
+    /// The mapping that holds an address.
+    pub fn find(&self, addr: RuntimeAddr) -> Option<&Mapping> {
+        let after = self.0.partition_point(|mapping| mapping.start <= addr);
+        self.0.get(after.checked_sub(1)?).filter(|mapping| addr < mapping.end)
+    }
+
+    /// The lowest address at which the file (or kernel object) of a mapping is mapped: what offsets are counted from.
+    pub fn base_of(&self, mapping: &Mapping) -> RuntimeAddr {
+        let same = |other: &&Mapping| other.name.is_some() && other.name == mapping.name;
+        self.0.iter().find(same).map_or(mapping.start, |first| first.start)
+    }
+}
+
+impl From<procfs::process::MemoryMap> for Mapping {
+    fn from(map: procfs::process::MemoryMap) -> Mapping {
+        let name = match map.pathname {
+            MMapPath::Path(path) => Some(path.to_string_lossy().into_owned()),
+            MMapPath::Anonymous => None,
+            MMapPath::Heap => Some("[heap]".into()),
+            MMapPath::Stack => Some("[stack]".into()),
+            MMapPath::TStack(tid) => Some(format!("[stack:{tid}]")),
+            MMapPath::Vdso => Some("[vdso]".into()),
+            MMapPath::Vvar => Some("[vvar]".into()),
+            MMapPath::Vsyscall => Some("[vsyscall]".into()),
+            MMapPath::Rollup => Some("[rollup]".into()),
+            MMapPath::Vsys(key) => Some(format!("/SYSV{key:08x}")),
+            MMapPath::Other(name) => Some(name),
+        };
+        Mapping { start: RuntimeAddr(map.address.0), end: RuntimeAddr(map.address.1), file_offset: map.offset, name }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_code_is_found_in_own_file() {
+        let maps = Mappings::of(Pid(std::process::id() as i32)).expect("own maps");
+        let here = RuntimeAddr(own_code_is_found_in_own_file as *const () as u64);
+        let mapping = maps.find(here).expect("code is mapped");
+        let exe = std::env::current_exe().expect("an executable");
+        assert_eq!(mapping.name.as_deref(), exe.to_str());
+        assert!(maps.base_of(mapping) <= mapping.start);
+        assert_eq!(maps.find(RuntimeAddr(1)), None);
+        assert_eq!(maps.find(RuntimeAddr(u64::MAX)), None);
+    }
+}

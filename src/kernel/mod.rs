@@ -1,0 +1,15 @@
+//! The Linux kernel as typed calls: ptrace requests, wait statuses, signals, registers, /proc, and godbg's own process.
+//! The only code with `unsafe`, `nix` and `procfs`. Refuses to know what a session, a command or a policy is.
+
+pub mod access;
+pub mod arch;
+pub mod maps;
+pub mod metronome;
+pub mod own;
+pub mod proc;
+pub mod ptrace;
+pub mod signal;
+pub mod spawn;
+pub mod wait;
+
+pub use nix::errno::Errno;

@@ -1,0 +1,202 @@
+//! godbg's own process: which signals it takes in and how, the bell that wakes the tracer thread, and the terminal it
+//! shares with the programs it starts. Knows nothing of tracees.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigSet, Signal as NixSignal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::termios::{self, SetArg, Termios};
+use nix::unistd;
+
+use super::signal::Signal;
+use crate::addr::{Pid, Tid};
+
+/// The calling thread's tid.
+pub fn tid() -> Tid {
+    Tid(unistd::gettid().as_raw())
+}
+
+/// godbg's own pid.
+pub fn pid() -> Pid {
+    Pid(std::process::id() as i32)
+}
+
+/// The signals that end a command or godbg, as the tracer thread takes them in.
+const REQUESTS: [NixSignal; 4] = [NixSignal::SIGINT, NixSignal::SIGTERM, NixSignal::SIGHUP, NixSignal::SIGQUIT];
+
+/// Blocks SIGCHLD and the signals that ask godbg to stop or leave, in this thread and all that it starts from now on.
+/// They are then read from a descriptor on the tracer thread, never handled in the middle of something. SIGTSTP is
+/// blocked too: a suspended godbg could not let a held process go.
+pub fn block_signals() -> nix::Result<()> {
+    let mut set = SigSet::from_iter(REQUESTS);
+    set.add(NixSignal::SIGCHLD);
+    set.add(NixSignal::SIGTSTP);
+    // Handing the terminal to another process group from the background raises SIGTTOU unless it is blocked
+    // (tcsetpgrp(3)).
+    set.add(NixSignal::SIGTTOU);
+    set.thread_block()
+}
+
+/// Wakes the tracer thread from another thread.
+#[derive(Clone)]
+pub struct Bell(Arc<EventFd>);
+
+impl Bell {
+    /// Rings. A bell that already rings stays so.
+    pub fn ring(&self) {
+        // The counter of an eventfd overflows after 2^64 - 2 rings without a wake; it cannot fail here otherwise.
+        let _ = self.0.write(1);
+    }
+}
+
+/// What woke the tracer thread.
+#[derive(Default, Debug)]
+pub struct Wakeup {
+    /// Somebody rang the bell.
+    pub bell: bool,
+    /// SIGCHLD came; a tracee or child changed its state. Which one, as far as the signal tells: several merge into one.
+    pub child: Option<Tid>,
+    /// SIGINT, SIGTERM, SIGHUP or SIGQUIT came.
+    pub request: Option<Signal>,
+}
+
+/// The three things that the tracer thread waits for: its bell, signals, and a deadline.
+pub struct Poller {
+    signals: SignalFd,
+    bell: Bell,
+}
+
+impl Poller {
+    /// Needs [`block_signals`] to have been called before any thread was started.
+    pub fn new() -> nix::Result<Poller> {
+        let mut set = SigSet::from_iter(REQUESTS);
+        set.add(NixSignal::SIGCHLD);
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Poller { signals, bell: Bell(Arc::new(bell)) })
+    }
+
+    /// The bell that wakes this poller.
+    pub fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    /// Sleeps until something comes or the deadline has passed. `None` waits for as long as it takes.
+    pub fn wait(&self, deadline: Option<Instant>) -> nix::Result<Wakeup> {
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            Some(at) => round_up(at.saturating_duration_since(Instant::now())),
+        };
+        let mut fds =
+            [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(self.bell.0.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut wakeup = Wakeup { bell: self.bell.0.read().is_ok(), ..Wakeup::default() };
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match info.ssi_signo as i32 {
+                libc::SIGCHLD => wakeup.child = Some(Tid(info.ssi_pid as i32)),
+                request => wakeup.request = Some(Signal(request)),
+            }
+        }
+        Ok(wakeup)
+    }
+}
+
+/// poll(2) counts in milliseconds: waking up early would make the caller spin through the rest.
+fn round_up(left: Duration) -> PollTimeout {
+    let millis = left.as_micros().div_ceil(1000).min(i32::MAX as u128 - 1);
+    PollTimeout::try_from(millis as i32).unwrap_or(PollTimeout::MAX)
+}
+
+/// The terminal on standard input, if godbg has one and is in its foreground: its settings when godbg began, and who
+/// may read from it now.
+pub struct Terminal {
+    begin: libc::termios,
+    own_group: unistd::Pid,
+    /// The settings that the program left behind when it stopped, and its process group, while we have taken over.
+    away: Mutex<Option<libc::termios>>,
+}
+
+static TERMINAL: Mutex<Option<Arc<Terminal>>> = Mutex::new(None);
+
+impl Terminal {
+    /// Remembers the settings of the terminal on standard input, for [`leave`] too. `None`: there is none, or another
+    /// process group has it.
+    pub fn of_stdin() -> Option<Arc<Terminal>> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return None;
+        }
+        let own_group = unistd::getpgrp();
+        let begin = termios::tcgetattr(stdin.as_fd()).ok()?.into();
+        let terminal = Arc::new(Terminal { begin, own_group, away: Mutex::new(None) });
+        *TERMINAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(terminal.clone());
+        (unistd::tcgetpgrp(stdin.as_fd()).ok() == Some(own_group)).then_some(terminal)
+    }
+
+    /// Makes a program's process group the terminal's foreground, with the settings that it had when it last stopped.
+    pub fn give_to(&self, group: Pid) -> nix::Result<()> {
+        let stdin = io::stdin();
+        if let Some(settings) = self.away.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            termios::tcsetattr(stdin.as_fd(), SetArg::TCSADRAIN, &Termios::from(settings))?;
+        }
+        unistd::tcsetpgrp(stdin.as_fd(), unistd::Pid::from_raw(group.0))
+    }
+
+    /// Takes the terminal back, keeping the program's settings for the next time.
+    pub fn take_back(&self) -> nix::Result<()> {
+        let stdin = io::stdin();
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) =
+            termios::tcgetattr(stdin.as_fd()).ok().map(libc::termios::from);
+        unistd::tcsetpgrp(stdin.as_fd(), self.own_group)?;
+        self.restore(stdin.as_fd());
+        Ok(())
+    }
+
+    fn restore(&self, fd: BorrowedFd<'_>) {
+        // A terminal that is gone needs no settings.
+        let _ = termios::tcsetattr(fd, SetArg::TCSANOW, &Termios::from(self.begin));
+    }
+}
+
+/// Ends godbg at once, from any thread, with the terminal as it was found. The targets must have been let go before.
+pub fn leave(status: i32) -> ! {
+    if let Some(terminal) = TERMINAL.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        let stdin = io::stdin();
+        let _ = unistd::tcsetpgrp(stdin.as_fd(), terminal.own_group);
+        terminal.restore(stdin.as_fd());
+    }
+    // SAFETY: ends the process without running destructors of threads that may be in the middle of something.
+    unsafe { libc::_exit(status) }
+}
+
+/// Whether a file descriptor of godbg is a terminal.
+pub fn is_terminal(fd: &impl AsRawFd) -> bool {
+    // SAFETY: isatty(3) takes any number.
+    unsafe { libc::isatty(fd.as_raw_fd()) == 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_that_rang_before_the_wait_ends_it_once() {
+        let poller = Poller::new().expect("descriptors");
+        poller.bell().ring();
+        poller.bell().ring();
+        assert!(poller.wait(None).expect("poll").bell);
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert!(!poller.wait(Some(soon)).expect("poll").bell);
+        assert!(Instant::now() >= soon);
+    }
+}

@@ -1,0 +1,254 @@
+//! /proc as facts about processes and threads (proc(5)). Names come from the target and may hold any bytes: they are
+//! decoded lossily here and escaped where they are shown. What is asked for once per thread is parsed here, by hand and
+//! without allocation where it can be; the rest is `procfs`'s work. Refuses to trace anything.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Cursor, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use procfs::process::Status;
+use procfs::{FromBufRead, ProcError};
+
+use crate::addr::{Pid, RuntimeAddr, Tid};
+
+/// No single file of /proc that is read here may be longer than this; a hostile target can make its maps long.
+const LONGEST: u64 = 64 << 20;
+
+/// The flag in `stat` that marks kernel threads (`PF_KTHREAD`, include/linux/sched.h).
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// The fields of `/proc/PID/task/TID/stat` that are asked for often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The thread's name, at most 15 bytes, any bytes.
+    pub name: String,
+    /// `R S D T t Z X I`, as in proc_pid_stat(5).
+    pub state: char,
+    /// The parent's pid.
+    pub parent: Pid,
+    /// Start time in clock ticks after boot; together with the tid it tells threads apart although tids are reused.
+    pub started: u64,
+    /// Whether it is a kernel thread, which has no user memory and cannot be traced.
+    pub is_kernel_thread: bool,
+}
+
+/// Where a thread is, as `/proc/PID/task/TID/syscall` says without stopping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyscallNow {
+    /// On a processor, or about to be.
+    Running,
+    /// In the kernel, but not in a system call.
+    Elsewhere {
+        /// The user program counter.
+        pc: RuntimeAddr,
+    },
+    /// In a system call.
+    In {
+        /// The call's number.
+        number: u64,
+        /// Its argument registers.
+        args: [u64; 6],
+        /// The user program counter.
+        pc: RuntimeAddr,
+    },
+}
+
+fn read_bytes(path: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1024);
+    fs::File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_text(path: &str) -> io::Result<String> {
+    Ok(match String::from_utf8(read_bytes(path)?) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+/// The tids in `/proc/PID/task` at this moment. Threads come and go while they are listed.
+pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
+    let mut tids = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        tids.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()).map(Tid));
+    }
+    Ok(tids)
+}
+
+/// `Threads:` of the process: how many there are, zombies that wait to be reaped included. One read, whatever the number.
+pub fn thread_count(pid: Pid) -> io::Result<usize> {
+    field(&read_bytes(&format!("/proc/{pid}/status"))?, b"Threads:")
+}
+
+/// `TracerPid:` of one thread: the *tid* of the thread that traces it, if any.
+pub fn tracer_of(tid: Tid) -> io::Result<Option<Tid>> {
+    let tracer = field(&read_bytes(&format!("/proc/{tid}/status"))?, b"TracerPid:")?;
+    Ok((tracer != 0).then_some(Tid(tracer as i32)))
+}
+
+/// `Tgid:` of a thread: its process.
+pub fn process_of(tid: Tid) -> io::Result<Pid> {
+    Ok(Pid(field(&read_bytes(&format!("/proc/{tid}/status"))?, b"Tgid:")? as i32))
+}
+
+fn field(status: &[u8], name: &[u8]) -> io::Result<usize> {
+    status
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| std::str::from_utf8(rest).ok()?.trim().parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a field of /proc/PID/status is missing"))
+}
+
+/// All of `/proc/PID/status`.
+pub fn status(pid: Pid) -> io::Result<Status> {
+    let text = read_text(&format!("/proc/{pid}/status"))?;
+    Status::from_buf_read(Cursor::new(text.as_bytes())).map_err(|error| match error {
+        ProcError::Io(error, _) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+    })
+}
+
+/// The facts of one thread of a process. `NotFound` or ESRCH: it is gone.
+pub fn thread_stat(pid: Pid, tid: Tid) -> io::Result<Stat> {
+    parse_stat(&read_bytes(&format!("/proc/{pid}/task/{tid}/stat"))?)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an unreadable /proc/PID/stat"))
+}
+
+/// The state letter of one thread, `None` when the thread is gone.
+pub fn thread_state(pid: Pid, tid: Tid) -> Option<char> {
+    thread_stat(pid, tid).ok().map(|stat| stat.state)
+}
+
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let open = line.iter().position(|&byte| byte == b'(')?;
+    // The name may hold parentheses and spaces itself: the last one closes it.
+    let close = line.iter().rposition(|&byte| byte == b')')?;
+    let name = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
+    let rest: Vec<&str> = std::str::from_utf8(line.get(close + 2..)?).ok()?.split_ascii_whitespace().collect();
+    let number = |index: usize| rest.get(index)?.parse::<u64>().ok();
+    Some(Stat {
+        name,
+        state: rest.first()?.chars().next()?,
+        parent: Pid(number(1)? as i32),
+        started: number(19)?,
+        is_kernel_thread: number(6)? & PF_KTHREAD != 0,
+    })
+}
+
+/// A thread's name alone.
+pub fn thread_name(pid: Pid, tid: Tid) -> io::Result<String> {
+    let mut name = read_text(&format!("/proc/{pid}/task/{tid}/comm"))?;
+    if name.ends_with('\n') {
+        name.pop();
+    }
+    Ok(name)
+}
+
+/// Which kernel function a sleeping thread waits in, where the kernel tells (`wchan`).
+pub fn wait_channel(pid: Pid, tid: Tid) -> Option<String> {
+    let name = read_text(&format!("/proc/{pid}/task/{tid}/wchan")).ok()?;
+    (!name.is_empty() && name != "0").then_some(name)
+}
+
+/// What a thread does in the kernel, without stopping it. Needs the right to trace it.
+pub fn syscall_now(pid: Pid, tid: Tid) -> io::Result<SyscallNow> {
+    let text = read_text(&format!("/proc/{pid}/task/{tid}/syscall"))?;
+    parse_syscall(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an unreadable /proc/PID/syscall"))
+}
+
+fn parse_syscall(text: &str) -> Option<SyscallNow> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let hex = |word: &&str| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok();
+    match words.as_slice() {
+        ["running"] => Some(SyscallNow::Running),
+        ["-1", _, pc] => Some(SyscallNow::Elsewhere { pc: RuntimeAddr(hex(pc)?) }),
+        [number, args @ .., _, pc] if args.len() == 6 => {
+            let mut registers = [0; 6];
+            for (register, word) in registers.iter_mut().zip(args) {
+                *register = hex(word)?;
+            }
+            Some(SyscallNow::In { number: number.parse().ok()?, args: registers, pc: RuntimeAddr(hex(pc)?) })
+        }
+        _ => None,
+    }
+}
+
+/// Where the executable is, as the kernel knows it; ` (deleted)` is part of it when the file is gone.
+pub fn executable(pid: Pid) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe"))
+}
+
+/// The command line, one string a word. Empty for a kernel thread or a zombie.
+pub fn command_line(pid: Pid) -> io::Result<Vec<String>> {
+    let bytes = read_bytes(&format!("/proc/{pid}/cmdline"))?;
+    let words = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(words.split(|&byte| byte == 0).map(|word| OsStr::from_bytes(word).to_string_lossy().into_owned()).collect())
+}
+
+/// All processes that /proc shows at this moment, in the order of their pids.
+pub fn processes() -> io::Result<Vec<Pid>> {
+    let mut pids: Vec<Pid> = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        pids.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()).map(Pid));
+    }
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// The name of a user, or its number where it has none.
+pub fn user_name(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// The largest pid that this kernel gives out (`kernel.pid_max`, proc_sys_kernel(5)).
+pub fn largest_pid() -> i32 {
+    read_text("/proc/sys/kernel/pid_max").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1 << 22)
+}
+
+/// Whether one of this process's threads is in another namespace of a kind (`pid`, `mnt`, `user`) than godbg is.
+/// `None`: the kernel does not let us compare them.
+pub fn namespace_differs(pid: Pid, kind: &str) -> Option<bool> {
+    let ours = fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
+    let theirs = fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+    Some(ours != theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let line = b"42 (a) \xff (b) t 1 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 3 0 777 0 0";
+        let stat = parse_stat(line).expect("a stat line");
+        assert_eq!((stat.name.as_str(), stat.state, stat.parent, stat.started), ("a) \u{fffd} (b", 't', Pid(1), 777));
+        assert!(!stat.is_kernel_thread);
+        assert_eq!(parse_stat(b"42 (cut"), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn the_three_forms_of_syscall() {
+        assert_eq!(parse_syscall("running\n"), Some(SyscallNow::Running));
+        assert_eq!(parse_syscall("-1 0x7ffe 0x40\n"), Some(SyscallNow::Elsewhere { pc: RuntimeAddr(0x40) }));
+        let inside = parse_syscall("35 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffe 0x40\n");
+        assert_eq!(inside, Some(SyscallNow::In { number: 35, args: [1, 2, 3, 4, 5, 6], pc: RuntimeAddr(0x40) }));
+        assert_eq!(parse_syscall("35 0x1"), None);
+    }
+
+    #[test]
+    fn this_process_is_there() {
+        let me = Pid(std::process::id() as i32);
+        assert!(processes().expect("a /proc").contains(&me));
+        assert!(tasks(me).expect("own tasks").len() <= thread_count(me).expect("own count") + 64);
+        assert_eq!(status(me).expect("own status").pid, me.0);
+        assert_eq!(process_of(me.leader()).expect("own Tgid"), me);
+        assert_eq!(tracer_of(me.leader()).expect("own TracerPid"), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! ptrace(2) requests. They are methods of [`Tracer`], a token that cannot leave the thread that made it, because the
+//! kernel answers ESRCH to a request from any other thread. Every request can answer ESRCH at any time: the tracee may
+//! have been killed. Refuses to decide what to do about it.
+
+use std::marker::PhantomData;
+use std::{mem, ptr};
+
+use nix::errno::Errno;
+use nix::libc::{self, c_void};
+
+use super::arch::Registers;
+use super::own;
+use super::signal::{Signal, SignalOrigin};
+use crate::addr::{Pid, Tid};
+
+/// The right to make ptrace requests. All tracees belong to the thread that seized them.
+///
+/// ```compile_fail,E0277
+/// let tracer = godbg::kernel::ptrace::Tracer::on_this_thread();
+/// std::thread::spawn(move || tracer); // a tracer cannot be sent to another thread
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Tracer {
+    not_send: PhantomData<*const ()>,
+}
+
+/// Whether the kernel ends the tracees when the tracer dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnTracerDeath {
+    /// They go on running: the only right thing for a process that godbg did not start.
+    LetRun,
+    /// PTRACE_O_EXITKILL, for what godbg itself started.
+    Kill,
+}
+
+impl Tracer {
+    /// The token for the calling thread.
+    pub fn on_this_thread() -> Tracer {
+        Tracer { not_send: PhantomData }
+    }
+
+    /// The thread that `TracerPid:` names in the status of its tracees.
+    pub fn tid(self) -> Tid {
+        own::tid()
+    }
+
+    /// PTRACE_SEIZE: makes a thread a tracee without stopping it. New threads, children and exec are followed from then
+    /// on. EPERM has many reasons: see [`access`](super::access).
+    pub fn seize(self, tid: Tid, death: OnTracerDeath) -> Result<(), Errno> {
+        let follow =
+            libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACEEXEC;
+        let options = match death {
+            OnTracerDeath::LetRun => follow,
+            OnTracerDeath::Kill => follow | libc::PTRACE_O_EXITKILL,
+        };
+        request(libc::PTRACE_SEIZE, tid, 0, options as usize)
+    }
+
+    /// PTRACE_INTERRUPT: asks a running tracee to stop. No signal is sent. The stop that follows is the answer or an
+    /// event that came first.
+    pub fn interrupt(self, tid: Tid) -> Result<(), Errno> {
+        request(libc::PTRACE_INTERRUPT, tid, 0, 0)
+    }
+
+    /// PTRACE_CONT: lets a stopped tracee run, passing on a signal only from a signal-delivery-stop.
+    pub fn cont(self, tid: Tid, signal: Option<Signal>) -> Result<(), Errno> {
+        request(libc::PTRACE_CONT, tid, 0, number(signal))
+    }
+
+    /// PTRACE_LISTEN: leaves a thread in its group-stop, but lets job control wake it.
+    pub fn listen(self, tid: Tid) -> Result<(), Errno> {
+        request(libc::PTRACE_LISTEN, tid, 0, 0)
+    }
+
+    /// PTRACE_DETACH: lets go of a *stopped* tracee; of a running one it answers ESRCH. A group-stop lasts.
+    pub fn detach(self, tid: Tid, signal: Option<Signal>) -> Result<(), Errno> {
+        request(libc::PTRACE_DETACH, tid, 0, number(signal))
+    }
+
+    /// PTRACE_GETEVENTMSG: the new tid of a clone, fork or vfork, the former tid of an exec.
+    pub fn event_message(self, tid: Tid) -> Result<u64, Errno> {
+        let mut message: libc::c_ulong = 0;
+        request(libc::PTRACE_GETEVENTMSG, tid, 0, &raw mut message as usize)?;
+        Ok(message)
+    }
+
+    /// PTRACE_GETSIGINFO of a signal-delivery-stop: who sent the signal.
+    pub fn signal_origin(self, tid: Tid) -> Result<SignalOrigin, Errno> {
+        // SAFETY: plain data for which all zeroes is a value.
+        let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+        request(libc::PTRACE_GETSIGINFO, tid, 0, &raw mut info as usize)?;
+        Ok(SignalOrigin::from_siginfo(&info))
+    }
+
+    /// PTRACE_GETREGSET NT_PRSTATUS: the general registers of a stopped tracee, in one request.
+    pub fn registers(self, tid: Tid) -> Result<Registers, Errno> {
+        let mut registers = Registers::default();
+        let mut slot =
+            libc::iovec { iov_base: (&raw mut registers).cast::<c_void>(), iov_len: mem::size_of::<Registers>() };
+        request(libc::PTRACE_GETREGSET, tid, libc::NT_PRSTATUS as usize, &raw mut slot as usize)?;
+        Ok(registers)
+    }
+}
+
+fn number(signal: Option<Signal>) -> usize {
+    signal.map_or(0, |signal| signal.0 as usize)
+}
+
+fn request(request: libc::c_uint, tid: Tid, addr: usize, data: usize) -> Result<(), Errno> {
+    // SAFETY: requests made here write at most through `data`, which then points to live memory of the right size.
+    let answer = unsafe { libc::ptrace(request, tid.0, addr as *mut c_void, data as *mut c_void) };
+    Errno::result(answer).map(drop)
+}
+
+/// Whether the ptrace system call itself is refused (a seccomp filter): a request on a process that cannot exist is
+/// answered ESRCH by the kernel and anything else by a filter.
+pub fn is_filtered() -> bool {
+    // SAFETY: no memory is involved; the pid is above any `pid_max` (at most 2^22, proc_sys_kernel(5)).
+    let answer =
+        unsafe { libc::ptrace(libc::PTRACE_SEIZE, i32::MAX, ptr::null_mut::<c_void>(), ptr::null_mut::<c_void>()) };
+    answer == -1 && Errno::last() != Errno::ESRCH
+}
+
+/// Sends a signal to a process, kill(2).
+pub fn kill(pid: Pid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    Errno::result(unsafe { libc::kill(pid.0, signal.0) }).map(drop)
+}

@@ -1,0 +1,243 @@
+//! What a command is: a value in a table. Lookup by name, alias and unambiguous prefix, and the parsing of a command's
+//! own words, which clap does. Help, completion, checks and JSON read the same table.
+
+use anyhow::anyhow;
+use clap::{CommandFactory, FromArgMatches};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::failure::Failure;
+use super::reply::Reply;
+use super::{Context, Session};
+
+/// The headings of `help`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub enum Group {
+    /// attach, detach, exec, kill, ps, status.
+    Process,
+    /// threads, thread.
+    Threads,
+    /// continue, interrupt, wait.
+    Running,
+    /// Everything about the shell itself.
+    Shell,
+    /// For godbg's own tests; not listed.
+    Maintenance,
+}
+
+impl Group {
+    /// All that are listed, in the order of `help`.
+    pub const ALL: [Group; 4] = [Group::Process, Group::Threads, Group::Running, Group::Shell];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Process => "The process",
+            Group::Threads => "Threads",
+            Group::Running => "Running and stopping",
+            Group::Shell => "The shell",
+            Group::Maintenance => "Maintenance",
+        }
+    }
+}
+
+/// What there must be for a command to run; checked once, in the dispatcher.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// No process attached: there can be one at a time.
+    NoProcess,
+    /// A process, held or running.
+    Process,
+    /// A process that is held.
+    Stopped,
+}
+
+/// How the words behind a command's name are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Words {
+    /// Split as a POSIX shell splits them.
+    Split,
+    /// The rest of the line as one word, as it was typed.
+    Raw,
+}
+
+/// A command.
+pub struct Command {
+    /// Its name, one word.
+    pub name: &'static str,
+    /// Other names, which may be of two words (`info threads`).
+    pub aliases: &'static [&'static str],
+    /// Its heading in `help`.
+    pub group: Group,
+    /// One line for `help`.
+    pub summary: &'static str,
+    /// What there must be for it to run.
+    pub needs: Needs,
+    /// How its words are taken.
+    pub words: Words,
+    /// Whether an empty line runs it again.
+    pub repeats: bool,
+    /// Its words, for parsing, usage, help and completion: see [`args`].
+    pub args: fn() -> clap::Command,
+    /// The shape of its reply, for the JSON Schema: see [`reply`].
+    pub reply: fn(&mut SchemaGenerator) -> Schema,
+    /// What a person is asked before it runs, if anything.
+    pub question: fn(&Session) -> Option<String>,
+    /// The handler; runs on the tracer thread.
+    pub run: fn(&mut Context<'_>, &[String]) -> anyhow::Result<Outcome>,
+}
+
+/// What a handler leaves to the shell.
+pub enum Outcome {
+    /// A reply to show.
+    Reply(Reply),
+    /// A script to run line by line.
+    Script(Script),
+    /// Leave the shell. The process is let go or ended first.
+    Quit,
+}
+
+/// The text of a script and what it is called in messages.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Its name: a path, `stdin` or `-e`.
+    pub name: String,
+    /// The file as the kernel knows it (device and inode), by which a script that sources itself is recognised.
+    pub identity: Option<(u64, u64)>,
+    /// Its bytes, which need not be UTF-8 in every line.
+    pub bytes: Vec<u8>,
+    /// Whether a failing line is reported and passed over (`try source FILE`).
+    pub tolerant: bool,
+}
+
+impl<T: Into<Reply>> From<T> for Outcome {
+    fn from(reply: T) -> Outcome {
+        Outcome::Reply(reply.into())
+    }
+}
+
+/// For the `question` of commands that ask nothing.
+pub fn no_question(_: &Session) -> Option<String> {
+    None
+}
+
+/// For the `reply` field: the schema of a reply type.
+pub fn reply<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// For the `args` field: the words that `A` describes. Without `-h`, `-V` and the `help` pseudo command: `help` is one
+/// of ours.
+pub fn args<A: CommandFactory>() -> clap::Command {
+    A::command().no_binary_name(true).disable_help_flag(true).disable_version_flag(true).disable_help_subcommand(true)
+}
+
+/// Parses a command's words. The error is one line and its hint the usage.
+pub fn parse<A: CommandFactory + FromArgMatches>(command: &Command, words: &[String]) -> anyhow::Result<A> {
+    let mut grammar = (command.args)().name(command.name);
+    let usage = usage(command);
+    grammar.try_get_matches_from_mut(words).and_then(|mut matches| A::from_arg_matches_mut(&mut matches)).map_err(
+        |error| anyhow!(Failure::usage(format!("{}: {}", command.name, complaint(&error)), format!("usage: {usage}"))),
+    )
+}
+
+/// The usage line of a command.
+pub fn usage(command: &Command) -> String {
+    let mut grammar = (command.args)().bin_name(command.name);
+    let usage = grammar.render_usage().to_string();
+    usage.trim_start_matches("Usage:").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Clap's complaint as one line without its decoration.
+fn complaint(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let rest: Vec<&str> = text.lines().skip(1).take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    [&[first], rest.as_slice()].concat().join(" ")
+}
+
+/// The commands that there are, in the order of `help`.
+#[derive(Clone, Copy)]
+pub struct Commands(pub &'static [Command]);
+
+/// How a name was found.
+type Found = (&'static Command, usize);
+
+impl Commands {
+    /// Finds the command that words begin with, and how many of them its name takes. An exact name or alias wins, then
+    /// a prefix that only one command has.
+    pub fn find(self, words: &[String]) -> Result<Found, Failure> {
+        let Some(first) = words.first() else {
+            return Err(Failure::plain("an empty command"));
+        };
+        let pair = words.get(1).map(|second| format!("{first} {second}"));
+        for command in self.0 {
+            if pair.as_deref().is_some_and(|pair| command.aliases.contains(&pair)) {
+                return Ok((command, 2));
+            }
+        }
+        if let Some(command) = self.0.iter().find(|c| c.name == first || c.aliases.contains(&first.as_str())) {
+            return Ok((command, 1));
+        }
+        let matching: Vec<&'static Command> = self.0.iter().filter(|c| c.name.starts_with(first.as_str())).collect();
+        match matching.as_slice() {
+            [one] => Ok((one, 1)),
+            [] => Err(self.unknown(first)),
+            several => {
+                let names: Vec<&str> = several.iter().map(|command| command.name).collect();
+                let message = format!("{first:?} is short for several commands: {}", names.join(", "));
+                Err(Failure::hinted(message, "type more of the name"))
+            }
+        }
+    }
+
+    fn unknown(self, name: &str) -> Failure {
+        let short: String = name.chars().take(60).collect();
+        let mut near: Vec<(usize, &str)> = self
+            .0
+            .iter()
+            .flat_map(|command| command.aliases.iter().copied().chain([command.name]))
+            .map(|known| (edits(&short, known), known))
+            .filter(|(edits, known)| *edits <= 2.min(known.len() / 2))
+            .collect();
+        near.sort_unstable();
+        let names: Vec<&str> = near.iter().take(3).map(|(_, known)| *known).collect();
+        let hint = match names.as_slice() {
+            [] => "help lists the commands".to_owned(),
+            names => format!("did you mean {}? help lists the commands", names.join(" or ")),
+        };
+        Failure::hinted(format!("no such command: {short}"), hint)
+    }
+}
+
+/// The number of edits (insert, remove, replace, swap neighbours) from one word to another.
+fn edits(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];
+    for i in 0..=from.len() {
+        for j in 0..=to.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+                let swapped = (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1])
+                    .then(|| rows[i - 2][j - 2] + 1);
+                replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(swapped.unwrap_or(usize::MAX))
+            };
+        }
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!(edits("thraeds", "threads"), 1);
+        assert_eq!(edits("atach", "attach"), 1);
+        assert_eq!(edits("", "wait"), 4);
+    }
+}

@@ -1,0 +1,140 @@
+//! From a line to an answer: split it, find the command, check what it needs, run it. On the tracer thread.
+
+use std::time::Instant;
+
+use super::command::{Command, Needs, Outcome, Words};
+use super::failure::{Failure, Interrupted};
+use super::state::{Context, Prompt, Session};
+use crate::kernel::signal::Signal;
+
+/// A line longer than this is refused: nothing that a person or script means is that long.
+pub const LONGEST_LINE: usize = 64 * 1024;
+
+/// What became of a line.
+pub struct Answer {
+    /// What the command left to the shell, or why it failed.
+    pub result: Result<Outcome, Failure>,
+    /// A signal that asked godbg to stop what it does (SIGINT), if one came meanwhile.
+    pub request: Option<Signal>,
+    /// What the prompt should show now.
+    pub prompt: Prompt,
+}
+
+/// A line, split and found in the table.
+pub struct Parsed {
+    /// The command.
+    pub command: &'static Command,
+    /// The words behind its name.
+    pub words: Vec<String>,
+}
+
+/// Runs a line. `None`: it is blank or a comment.
+pub fn execute(session: &mut Session, line: &str) -> Option<Answer> {
+    let result = match parse(session, line) {
+        Ok(None) => return None,
+        Ok(Some(parsed)) => run(session, &parsed),
+        Err(failure) => Err(failure),
+    };
+    Some(answer(session, result))
+}
+
+/// Runs a command whose words are split already (`godbg attach …`).
+pub fn execute_words(session: &mut Session, words: &[String]) -> Answer {
+    let result = run_words(session, words);
+    answer(session, result)
+}
+
+fn answer(session: &mut Session, result: Result<Outcome, Failure>) -> Answer {
+    Answer { result, request: session.take_request(), prompt: session.prompt() }
+}
+
+/// What a person has to be asked before this line runs, if anything.
+pub fn question(session: &Session, line: &str) -> Option<String> {
+    let parsed = parse(session, line).ok()??;
+    if session.settings.confirm { (parsed.command.question)(session) } else { None }
+}
+
+/// Runs the words of one command inside another (`thread 3 regs`, `try attach 7`).
+pub fn run_words(session: &mut Session, words: &[String]) -> Result<Outcome, Failure> {
+    let (command, taken) = session.commands.find(words)?;
+    let words = match command.words {
+        Words::Split => words[taken..].to_vec(),
+        Words::Raw if words.len() == taken => Vec::new(),
+        Words::Raw => vec![words[taken..].join(" ")],
+    };
+    run(session, &Parsed { command, words })
+}
+
+fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {
+    check_needs(session, parsed.command)?;
+    session.last_command = Instant::now();
+    let result = (parsed.command.run)(&mut Context { session }, &parsed.words);
+    session.last_command = Instant::now();
+    result.map_err(|error| {
+        if error.is::<Interrupted>() {
+            return Failure::interrupted(format!("{}: interrupted", parsed.command.name));
+        }
+        Failure::from(error)
+    })
+}
+
+fn check_needs(session: &Session, command: &Command) -> Result<(), Failure> {
+    let name = command.name;
+    match (command.needs, session.process_state()) {
+        (Needs::Process | Needs::Stopped, None) => Err(Failure::hinted(
+            format!("{name} needs a process, and none is attached"),
+            "attach PID or exec PROGRAM; ps lists the processes",
+        )),
+        (Needs::NoProcess, Some((pid, _))) => Err(Failure::hinted(
+            format!("{name}: process {pid} is attached already, and there can be only one"),
+            "detach or kill that one first",
+        )),
+        (Needs::Stopped, Some((pid, super::RunState::Running))) => Err(Failure::hinted(
+            format!("{name} needs a stopped process, and process {pid} runs"),
+            "interrupt stops it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Splits a line as a POSIX shell does and finds its command. `None`: blank or a comment.
+pub fn parse(session: &Session, line: &str) -> Result<Option<Parsed>, Failure> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    if line.len() > LONGEST_LINE {
+        let message = format!("a line of {} bytes is too long (at most {LONGEST_LINE})", line.len());
+        return Err(Failure::hinted(message, "put the commands on lines of their own"));
+    }
+    if line.contains('\0') {
+        return Err(Failure::plain("the line holds a NUL byte"));
+    }
+    // `!COMMAND` and the commands whose rest is taken as typed are not split: their quotes are somebody else's.
+    if let Some(rest) = line.strip_prefix('!') {
+        let (command, _) = session.commands.find(&["shell".into()])?;
+        return Ok(Some(Parsed { command, words: raw(rest) }));
+    }
+    let name = line.split_whitespace().next().unwrap_or_default();
+    if let Ok((command, 1)) = session.commands.find(&[name.to_owned()])
+        && command.words == Words::Raw
+    {
+        return Ok(Some(Parsed { command, words: raw(&line[name.len()..]) }));
+    }
+    let Some(words) = shlex::split(line) else {
+        return Err(Failure::hinted(
+            "the line ends inside a quotation",
+            "close the quote or write \\\" or \\' for one",
+        ));
+    };
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let (command, taken) = session.commands.find(&words)?;
+    Ok(Some(Parsed { command, words: words[taken..].to_vec() }))
+}
+
+fn raw(rest: &str) -> Vec<String> {
+    let rest = rest.trim();
+    if rest.is_empty() { Vec::new() } else { vec![rest.to_owned()] }
+}

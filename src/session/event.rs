@@ -1,0 +1,110 @@
+//! Events as lines for people. The data is `target`'s; what is said of it stands here.
+
+use super::duration;
+use super::page::{Page, Span, Style};
+use super::reply::Show;
+pub use crate::target::News as Event;
+use crate::target::{Birth, End, LateThread, StopReport, Why};
+
+/// `signal SIGSEGV (from process 12)`, `job control (SIGTSTP)`, `attach`, …
+pub fn why_words(why: &Why) -> String {
+    match why {
+        Why::Attach => "attach".into(),
+        Why::Interrupt => "interrupt".into(),
+        Why::Start => "start".into(),
+        Why::Exec => "exec".into(),
+        Why::Signal { signal, .. } => format!("signal {signal}"),
+        Why::JobControl { signal } => format!("job control ({signal})"),
+    }
+}
+
+/// `exited with status 3`, `was killed by SIGSEGV (core dumped)`.
+pub fn end_words(end: &End) -> String {
+    match end {
+        End::Exited { status } => format!("exited with status {status}"),
+        End::Killed { signal, core: false } => format!("was ended by {signal}"),
+        End::Killed { signal, core: true } => format!("was ended by {signal} (core dumped)"),
+    }
+}
+
+/// Says of a thread that does not answer where it is.
+pub fn late_words(late: &LateThread) -> String {
+    let state = late.state.map_or_else(String::new, |state| format!(" in state {state}"));
+    let channel = late.wait_channel.as_ref().map_or_else(String::new, |channel| format!(" ({channel})"));
+    format!("thread {}{state}{channel}", late.thread)
+}
+
+impl Show for StopReport {
+    fn show(&self, page: &mut Page) {
+        let StopReport { process, thread, number, why, also, late } = self;
+        let reason = match why {
+            Why::Attach => "godbg attached".into(),
+            Why::Interrupt => "interrupted".into(),
+            Why::Start => "it stands at its first instruction".into(),
+            Why::Exec => "it has executed another program".into(),
+            Why::JobControl { signal } => format!("job control stopped it ({signal})"),
+            Why::Signal { signal, origin } => {
+                let sender = origin.and_then(|origin| origin.sender).map(|pid| format!(" from process {pid}"));
+                let address =
+                    origin.and_then(|origin| origin.address).map(|address| format!(" at address {address:#x}"));
+                format!("it was given {signal}{}", sender.or(address).unwrap_or_default())
+            }
+        };
+        let style = if matches!(why, Why::Signal { .. }) { Style::Warn } else { Style::Plain };
+        page.spans(vec![
+            Span::new(format!("process {process} stopped: "), Style::Strong),
+            Span::new(format!("thread {number} ({thread}), {reason}"), style),
+        ]);
+        for other in also {
+            page.spans(vec![Span::new(
+                format!("  thread {} was given {} too", other.thread, other.signal),
+                Style::Warn,
+            )]);
+        }
+        show_late(page, late);
+    }
+}
+
+/// One line for each thread that could not be stopped.
+pub fn show_late(page: &mut Page, late: &[LateThread]) {
+    for late in late {
+        let text =
+            format!("  {} sleeps in the kernel and has not stopped yet; it joins when it wakes", late_words(late));
+        page.spans(vec![Span::new(text, Style::Warn)]);
+    }
+}
+
+impl Show for Event {
+    fn show(&self, page: &mut Page) {
+        match self {
+            Event::Stopped(report) => report.show(page),
+            Event::Ended { process, end } => {
+                page.spans(vec![Span::new(format!("process {process} {}", end_words(end)), Style::Warn)]);
+            }
+            Event::Forked { process, thread, child, birth } => {
+                let how = match birth {
+                    Birth::Fork => "forked",
+                    Birth::Vfork => "started (vfork)",
+                    Birth::Clone => "cloned",
+                };
+                page.line(format!("process {process}: thread {thread} {how} process {child}, which runs on untraced"));
+            }
+            Event::Executed { process, program, .. } => {
+                let program = program.as_deref().unwrap_or("another program");
+                page.line(format!("process {process} executes {program} now"));
+            }
+            Event::Joined { process, thread } => {
+                page.line(format!("process {process}: thread {thread} has woken and is stopped with the others"));
+            }
+            Event::LetGo { process, thread } => {
+                page.line(format!("process {process}: thread {thread} has woken and was let go"));
+            }
+            Event::LeashOver { process, held_ms } => {
+                let held = duration::show(std::time::Duration::from_millis(*held_ms));
+                let text =
+                    format!("process {process} runs again: its leash ran out after {held}; it is still attached");
+                page.spans(vec![Span::new(text, Style::Warn)]);
+            }
+        }
+    }
+}

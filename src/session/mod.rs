@@ -1,0 +1,22 @@
+//! What a command is and what it may touch. The session lives on the tracer thread; commands are handed a [`Context`]
+//! there and give back a [`Reply`]. Refuses to print and to read a terminal.
+
+pub mod command;
+pub mod dispatch;
+pub mod duration;
+pub mod event;
+pub mod failure;
+pub mod page;
+pub mod panics;
+pub mod reply;
+pub mod settings;
+mod state;
+pub mod tracer;
+
+pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
+pub use dispatch::{Answer, execute};
+pub use event::Event;
+pub use failure::{Failure, FailureKind, Interrupted};
+pub use reply::{Reply, Show};
+pub use settings::Settings;
+pub use state::{AttachFacts, Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};

@@ -1,0 +1,188 @@
+//! Text for people as data: lines of styled spans, and tables. Everything that goes in is escaped, so that no control
+//! character of a target ever reaches a terminal; width and colour are decided by whoever renders it.
+
+use std::fmt::Write;
+
+/// What a span means; the renderer chooses the colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Style {
+    /// Ordinary text.
+    #[default]
+    Plain,
+    /// Table headers and what must be seen first.
+    Strong,
+    /// Units, separators, what can be passed over.
+    Dim,
+    /// The selected that, or a success.
+    Good,
+    /// Something to look at.
+    Warn,
+    /// An error, a fatal signal.
+    Bad,
+    /// An address or a number of the machine.
+    Address,
+    /// A name from the target or of a command.
+    Name,
+}
+
+/// A piece of text without control characters.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    text: String,
+    /// How to show it.
+    pub style: Style,
+}
+
+impl Span {
+    /// Escapes `text` and gives it a style.
+    pub fn new(text: impl AsRef<str>, style: Style) -> Span {
+        Span { text: escape(text.as_ref()), style }
+    }
+
+    /// The escaped text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Span {
+    fn from(text: T) -> Span {
+        Span::new(text, Style::Plain)
+    }
+}
+
+/// One line.
+pub type Line = Vec<Span>;
+
+/// Where the text of a column stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Align {
+    /// To the left.
+    Left,
+    /// To the right, for numbers.
+    Right,
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its header.
+    pub header: &'static str,
+    /// Where its text stands.
+    pub align: Align,
+    /// Whether it may be cut where the terminal is too narrow. The last column always may.
+    pub shrinks: bool,
+}
+
+impl Column {
+    /// A column of text that is shown whole.
+    pub const fn left(header: &'static str) -> Column {
+        Column { header, align: Align::Left, shrinks: false }
+    }
+
+    /// A column of numbers.
+    pub const fn right(header: &'static str) -> Column {
+        Column { header, align: Align::Right, shrinks: false }
+    }
+
+    /// A column of text that may be cut.
+    pub const fn shrinking(header: &'static str) -> Column {
+        Column { header, align: Align::Left, shrinks: true }
+    }
+}
+
+/// Rows under headers.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The columns, left to right.
+    pub columns: Vec<Column>,
+    /// The rows; each has as many spans as there are columns.
+    pub rows: Vec<Vec<Span>>,
+}
+
+/// A part of a page.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A line of text.
+    Line(Line),
+    /// A table.
+    Table(Table),
+}
+
+/// A reply or event, ready to be rendered.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    items: Vec<Item>,
+}
+
+impl Page {
+    /// The parts, top to bottom.
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// Adds a plain line. A newline in it is a control character like any other.
+    pub fn line(&mut self, text: impl AsRef<str>) {
+        self.items.push(Item::Line(vec![text.into()]));
+    }
+
+    /// Adds a line of spans.
+    pub fn spans(&mut self, line: Line) {
+        self.items.push(Item::Line(line));
+    }
+
+    /// Adds a text of several lines, each escaped by itself.
+    pub fn text(&mut self, text: &str) {
+        text.lines().for_each(|line| self.line(line));
+    }
+
+    /// Adds a table.
+    pub fn table(&mut self, table: Table) {
+        self.items.push(Item::Table(table));
+    }
+
+    /// Adds all of another page.
+    pub fn append(&mut self, mut other: Page) {
+        self.items.append(&mut other.items);
+    }
+}
+
+/// Whether a character could move the cursor, change the terminal's state or the order of the text around it: control
+/// characters, line and paragraph separators, and Unicode's format characters (bidirectional overrides among them).
+pub fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
+}
+
+/// Writes hostile characters as `\n`, `\t`, `\r`, `\xNN` or `\u{N}`, and leaves all others alone.
+pub fn escape(text: &str) -> String {
+    if !text.chars().any(is_hostile) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if is_hostile(c) && (c as u32) < 0x100 => write!(out, "\\x{:02x}", c as u32).expect("a String takes all"),
+            c if is_hostile(c) => write!(out, "\\u{{{:x}}}", c as u32).expect("a String takes all"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_character_comes_through() {
+        let hostile = "a\x1b[2Jb\nc\u{9b}d\u{202e}e\u{7f}\tä→";
+        assert_eq!(escape(hostile), "a\\x1b[2Jb\\nc\\x9bd\\u{202e}e\\x7f\\tä→");
+        assert!(!Span::from(hostile).text().chars().any(char::is_control));
+    }
+}

@@ -1,0 +1,153 @@
+//! What `set` and `show` know. Each setting has a name, a value as text, and a line of help.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::duration;
+use super::failure::Failure;
+
+/// When to use colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The values in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A process held this long since the last command is let run by itself.
+    pub leash: Option<Duration>,
+    /// Whether `kill` and `quit` ask on a terminal.
+    pub confirm: bool,
+    /// When to use colour.
+    pub color: Color,
+    /// How many columns listings may take; the terminal's own if none.
+    pub width: Option<u16>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { leash: None, confirm: true, color: Color::Auto, width: None }
+    }
+}
+
+/// A setting's name and what it is for.
+pub struct Setting {
+    /// The name behind `set`.
+    pub name: &'static str,
+    /// What may stand behind the name.
+    pub values: &'static str,
+    /// One line of help.
+    pub summary: &'static str,
+    get: fn(&Settings) -> String,
+    set: fn(&mut Settings, &str) -> Option<()>,
+}
+
+/// All settings, in the order of `show`.
+pub const ALL: &[Setting] = &[
+    Setting {
+        name: "leash",
+        values: "DURATION|off",
+        summary: "a process held that long since the last command is let run by itself",
+        get: |settings| settings.leash.map_or_else(|| "off".into(), duration::show),
+        set: |settings, text| {
+            settings.leash = match text {
+                "off" | "0" => None,
+                text => Some(duration::parse(text).ok()?),
+            };
+            Some(())
+        },
+    },
+    Setting {
+        name: "confirm",
+        values: "on|off",
+        summary: "whether kill and quit ask on a terminal",
+        get: |settings| on_off(settings.confirm).into(),
+        set: |settings, text| Some(settings.confirm = parse_on_off(text)?),
+    },
+    Setting {
+        name: "color",
+        values: "auto|always|never",
+        summary: "when to use colour",
+        get: |settings| format!("{:?}", settings.color).to_lowercase(),
+        set: |settings, text| Some(settings.color = Color::from_str(text, false).ok()?),
+    },
+    Setting {
+        name: "width",
+        values: "COLUMNS|auto",
+        summary: "how many columns listings may take",
+        get: |settings| settings.width.map_or_else(|| "auto".into(), |width| width.to_string()),
+        set: |settings, text| {
+            settings.width = match text {
+                "auto" => None,
+                text => Some(text.parse().ok().filter(|width| *width >= 20)?),
+            };
+            Some(())
+        },
+    },
+];
+
+fn on_off(value: bool) -> &'static str {
+    if value { "on" } else { "off" }
+}
+
+fn parse_on_off(text: &str) -> Option<bool> {
+    match text {
+        "on" | "yes" | "1" => Some(true),
+        "off" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Finds a setting by its name.
+pub fn find(name: &str) -> Result<&'static Setting, Failure> {
+    let names: Vec<&str> = ALL.iter().map(|setting| setting.name).collect();
+    let hint = format!("the settings are {}", names.join(", "));
+    let short: String = name.chars().take(60).collect();
+    ALL.iter().find(|setting| setting.name == name).ok_or(Failure::hinted(format!("no such setting: {short}"), hint))
+}
+
+impl Setting {
+    /// Its value as text.
+    pub fn get(&self, settings: &Settings) -> String {
+        (self.get)(settings)
+    }
+
+    /// Gives it a value. The old one stays where the text is not a value.
+    pub fn set(&self, settings: &mut Settings, text: &str) -> Result<(), Failure> {
+        let short: String = text.chars().take(60).collect();
+        (self.set)(settings, text).ok_or_else(|| {
+            Failure::hinted(
+                format!("{short:?} is no value of {}", self.name),
+                format!("usage: set {} {}", self.name, self.values),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_show_prints_set_takes() {
+        for setting in ALL {
+            let mut settings = Settings::default();
+            let text = setting.get(&settings);
+            setting.set(&mut settings, &text).expect("its own value");
+            assert_eq!(setting.get(&settings), text);
+            assert!(setting.set(&mut settings, "no such value").is_err());
+        }
+        let mut settings = Settings::default();
+        find("leash").expect("a setting").set(&mut settings, "1.5s").expect("a duration");
+        assert_eq!(settings.leash, Some(Duration::from_millis(1500)));
+        assert!(find("nothing").is_err());
+    }
+}

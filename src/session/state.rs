@@ -1,0 +1,434 @@
+//! The session itself: the process, the selected thread, the settings, and the waits that stay attentive: whatever a
+//! command waits for, ends of tracees, the leash and requests to leave are taken in meanwhile.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::command::Commands;
+use super::event::Event;
+use super::failure::Interrupted;
+use super::settings::Settings;
+use super::tracer::Outbox;
+use crate::addr::{Pid, Tid};
+use crate::kernel::own::{self, Bell, Poller, Terminal};
+use crate::target::{
+    self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
+    Usage, Why,
+};
+
+/// What a handler may touch.
+pub struct Context<'a> {
+    /// The session.
+    pub session: &'a mut Session,
+}
+
+/// Whether the process is held or runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunState {
+    /// All its threads stand still (or will when they wake).
+    Stopped,
+    /// They run.
+    Running,
+}
+
+/// What the prompt shows.
+#[derive(Clone, Debug, Default)]
+pub struct Prompt {
+    /// The process and whether it is held.
+    pub process: Option<(Pid, RunState)>,
+    /// What is left of the leash while it is held.
+    pub leash_left: Option<Duration>,
+}
+
+/// Facts for completion, as of now.
+#[derive(Clone, Debug, Default)]
+pub struct Completions {
+    /// The numbers of the process's threads.
+    pub threads: Vec<u32>,
+    /// The processes that there are, with their names.
+    pub processes: Vec<(Pid, String)>,
+}
+
+/// How the last process ended, for `wait` and `status`.
+#[derive(Clone, Copy, Debug)]
+pub struct LastEnd {
+    /// The process.
+    pub process: Pid,
+    /// How it ended.
+    pub end: End,
+    /// The wait status.
+    pub status: u32,
+    /// Its resource usage.
+    pub usage: Usage,
+}
+
+/// What a wait for the process came to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is held.
+    Stopped(StopReport),
+    /// It has ended.
+    Ended(LastEnd),
+    /// The time is up, and it still runs.
+    StillRuns,
+}
+
+/// The state on the tracer thread. It cannot leave that thread.
+pub struct Session {
+    pub(super) commands: Commands,
+    poller: Poller,
+    pub(super) outbox: Arc<Outbox>,
+    tracer: Tracer,
+    metronome: Rc<Metronome>,
+    process: Option<Process>,
+    selected: Option<Tid>,
+    leaving: Vec<Leaving>,
+    last_end: Option<LastEnd>,
+    /// The values of `set`.
+    pub settings: Settings,
+    /// Whether a person typed the command at a terminal (a script otherwise).
+    pub interactive: bool,
+    /// Whether what goes to standard output must be JSON lines: a child must not write there.
+    pub json: bool,
+    /// Whether godbg reads its commands from standard input, which a child then must not share.
+    pub commands_on_stdin: bool,
+    /// Whether the shell sleeps in a read of a script and cannot act on SIGINT itself.
+    pub reading_script: bool,
+    /// The terminal that a started program is given while it runs.
+    pub terminal: Option<Arc<Terminal>>,
+    /// The lines entered so far, the oldest first.
+    pub history: Vec<String>,
+    pub(super) last_command: Instant,
+    pub(super) request: Option<Signal>,
+    /// Whether the command at hand tells of the process's stop or end itself, so that no event has to.
+    claimed: bool,
+}
+
+impl Session {
+    pub(super) fn new(commands: Commands, poller: Poller, outbox: Arc<Outbox>) -> anyhow::Result<Session> {
+        Ok(Session {
+            commands,
+            poller,
+            outbox,
+            tracer: Tracer::on_this_thread(),
+            metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
+            process: None,
+            selected: None,
+            leaving: Vec::new(),
+            last_end: None,
+            settings: Settings::default(),
+            interactive: false,
+            json: false,
+            commands_on_stdin: false,
+            reading_script: false,
+            terminal: None,
+            history: Vec::new(),
+            last_command: Instant::now(),
+            request: None,
+            claimed: false,
+        })
+    }
+
+    /// The commands that there are.
+    pub fn commands(&self) -> Commands {
+        self.commands
+    }
+
+    /// The process. The dispatcher has checked that there is one where a command needs it.
+    pub fn process(&mut self) -> anyhow::Result<&mut Process> {
+        self.process.as_mut().context("no process is attached")
+    }
+
+    /// The process, if there is one.
+    pub fn current(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// How the last process ended.
+    pub fn last_end(&self) -> Option<LastEnd> {
+        self.last_end
+    }
+
+    /// The selected thread: the one that stopped the process, or that `thread N` chose.
+    pub fn selected(&self) -> Option<Tid> {
+        self.selected
+    }
+
+    /// Selects a thread of the process.
+    pub fn select(&mut self, tid: Tid) {
+        self.selected = Some(tid);
+    }
+
+    /// The process and whether it is held.
+    pub fn process_state(&self) -> Option<(Pid, RunState)> {
+        let process = self.process.as_ref()?;
+        let state = if process.held().is_some() { RunState::Stopped } else { RunState::Running };
+        Some((process.pid(), state))
+    }
+
+    /// What the prompt shows now.
+    pub fn prompt(&self) -> Prompt {
+        Prompt { process: self.process_state(), leash_left: self.leash_left() }
+    }
+
+    /// How long the process may still be held, if it is held and on a leash.
+    pub fn leash_left(&self) -> Option<Duration> {
+        self.leash_end().map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
+    fn leash_end(&self) -> Option<Instant> {
+        self.process.as_ref()?.held()?;
+        Some(self.last_command + self.settings.leash?)
+    }
+
+    /// Facts for completion.
+    pub fn completions(&self) -> Completions {
+        let threads = self.process.as_ref().map(Process::thread_numbers).unwrap_or_default();
+        Completions {
+            threads: threads.into_iter().map(|(number, _)| number).collect(),
+            processes: target::candidates().into_iter().map(|candidate| (candidate.pid, candidate.name)).collect(),
+        }
+    }
+
+    /// Attaches to a process and stops it.
+    pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
+        let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
+        let Attached { process, threads, stopped_in, report, asked, is_ancestor, leader_exited } = attached;
+        self.selected = Some(report.thread);
+        self.last_end = None;
+        let name = process.name().to_owned();
+        self.process = Some(process);
+        self.pass_on_news();
+        Ok(AttachFacts { name, threads, stopped_in, report, asked, is_ancestor, leader_exited })
+    }
+
+    /// Starts a program and holds it at its first instruction.
+    pub fn launch(&mut self, launch: Launch) -> target::Result<StopReport> {
+        let mut process = target::launch(launch, self.tracer, self.metronome.clone())?;
+        let report = process.interrupt(Why::Start)?;
+        self.selected = Some(report.thread);
+        self.last_end = None;
+        self.process = Some(process);
+        Ok(report)
+    }
+
+    /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
+    pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
+        let resumed = self.process()?.resume(foreground)?;
+        self.pass_on_news();
+        Ok(resumed)
+    }
+
+    /// Stops the process.
+    pub fn interrupt(&mut self) -> anyhow::Result<StopReport> {
+        let report = self.process()?.interrupt(Why::Interrupt);
+        self.pass_on_news();
+        let report = report?;
+        self.selected = Some(report.thread);
+        Ok(report)
+    }
+
+    /// Lets the process go.
+    pub fn detach(&mut self) -> anyhow::Result<Released> {
+        let mut process = self.process.take().context("no process is attached")?;
+        self.selected = None;
+        let released = process.detach();
+        self.process = Some(process);
+        self.pass_on_news();
+        self.process = None;
+        let mut released = released?;
+        self.leaving.extend(released.leaving.take());
+        Ok(released)
+    }
+
+    /// Ends the process with SIGKILL.
+    pub fn kill(&mut self) -> anyhow::Result<End> {
+        let end = self.process()?.kill();
+        self.claimed = true;
+        self.pass_on_news();
+        self.claimed = false;
+        Ok(end?)
+    }
+
+    /// Waits until the process is held or has ended, or until the deadline.
+    pub fn wait_for_process(&mut self, deadline: Option<Instant>) -> anyhow::Result<Outcome> {
+        self.claimed = true;
+        let outcome = self.wait_for_outcome(deadline);
+        self.claimed = false;
+        outcome
+    }
+
+    fn wait_for_outcome(&mut self, deadline: Option<Instant>) -> anyhow::Result<Outcome> {
+        loop {
+            match self.process.as_ref().map(Process::held) {
+                None => return Ok(Outcome::Ended(self.last_end.context("no process is attached")?)),
+                Some(Some((_, report))) => return Ok(Outcome::Stopped(report.clone())),
+                Some(None) => {}
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Outcome::StillRuns);
+            }
+            self.attend(deadline)?;
+        }
+    }
+
+    /// Waits until a condition holds or the deadline has passed; true if it holds.
+    pub fn wait_until(&mut self, deadline: Option<Instant>, done: impl Fn() -> bool) -> anyhow::Result<bool> {
+        loop {
+            if done() {
+                return Ok(true);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(false);
+            }
+            self.attend(deadline)?;
+        }
+    }
+
+    /// The bell that makes a wait look at its condition again, from another thread.
+    pub fn bell(&self) -> Bell {
+        self.poller.bell()
+    }
+
+    /// Lets the attached process go and ends a started one. For every way out.
+    pub fn let_go(&mut self) {
+        let Some(process) = self.process.as_ref() else { return };
+        let done = match process.origin() {
+            Origin::Attached => self.detach().map(drop),
+            Origin::Started => self.kill().map(drop),
+        };
+        if done.is_err() {
+            // Only a process that has ended, or sleeps in the kernel, comes here: the kernel lets it go with the tracer.
+            self.process = None;
+        }
+    }
+
+    pub(super) fn let_go_after_panic(&mut self) {
+        self.let_go();
+    }
+
+    /// Tells something unasked.
+    pub fn tell(&self, event: Event) {
+        self.outbox.post(event);
+    }
+
+    /// SIGINT, if it came since the last call.
+    pub fn take_request(&mut self) -> Option<Signal> {
+        if self.request == Some(Signal::INT) { self.request.take() } else { None }
+    }
+
+    /// Asks the command at hand to stop, as Ctrl-C does: for a Ctrl-C that went to a program that has the terminal.
+    pub fn request_interrupt(&mut self) {
+        self.request = Some(Signal::INT);
+    }
+
+    /// Waits for whatever comes next while no job runs.
+    pub(super) fn idle(&mut self) {
+        let deadline = self.next_deadline(None);
+        // An error of poll(2) would be one of godbg's own; jobs are served all the same.
+        let _ = self.take_in(deadline);
+        self.obey_request();
+    }
+
+    /// Leaves if a signal asked for that: SIGTERM, SIGHUP and SIGQUIT always, SIGINT where a script is being read.
+    pub(super) fn obey_request(&mut self) {
+        match self.request {
+            Some(Signal::INT) if self.interactive => self.request = None,
+            Some(Signal::INT) if !self.reading_script => {} // the shell ends the script
+            Some(signal) => {
+                self.let_go();
+                own::leave(128 + signal.0);
+            }
+            None => {}
+        }
+    }
+
+    /// Waits for one thing to come, takes it in, and fails if that was a request to stop.
+    fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+        let deadline = self.next_deadline(deadline);
+        self.take_in(deadline)?;
+        if self.request.is_some() {
+            anyhow::bail!(Interrupted);
+        }
+        Ok(())
+    }
+
+    fn next_deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
+        if self.process.as_ref().is_some_and(Process::has_backlog) {
+            return Some(Instant::now());
+        }
+        deadline.into_iter().chain(self.leash_end()).min()
+    }
+
+    fn take_in(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+        let wakeup = self.poller.wait(deadline).context("cannot wait for events")?;
+        if let Some(process) = &mut self.process
+            && (wakeup.child.is_some() || process.has_backlog())
+        {
+            process.take_in(wakeup.child);
+        }
+        if wakeup.child.is_some() {
+            let news: Vec<Event> = self.leaving.iter_mut().flat_map(Leaving::attend).collect();
+            self.leaving.retain(|leaving| !leaving.is_done());
+            news.into_iter().for_each(|event| self.tell(event));
+        }
+        self.pass_on_news();
+        self.mind_the_leash();
+        self.request = wakeup.request.or(self.request);
+        Ok(())
+    }
+
+    /// Passes on what the process has to tell, and notes its end.
+    fn pass_on_news(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        while let Some(news) = process.next_news() {
+            if let Event::Stopped(report) = &news {
+                self.selected = Some(report.thread);
+            }
+            if !(self.claimed && matches!(news, Event::Stopped(_) | Event::Ended { .. })) {
+                self.outbox.post(news);
+            }
+        }
+        if let Some((end, status, usage)) = process.ended() {
+            self.last_end = Some(LastEnd { process: process.pid(), end, status, usage });
+            self.leaving.extend(self.process.take().and_then(Process::into_leaving));
+            self.selected = None;
+        }
+    }
+
+    fn mind_the_leash(&mut self) {
+        if self.leash_end().is_none_or(|end| Instant::now() < end) {
+            return;
+        }
+        let Some(process) = &mut self.process else { return };
+        let held = process.held_for().unwrap_or_default();
+        let pid = process.pid();
+        // In the background: the terminal stays with the person who has forgotten it.
+        if process.resume(false).is_ok() {
+            self.tell(Event::LeashOver { process: pid, held_ms: held.as_millis() as u64 });
+        }
+        self.pass_on_news();
+    }
+}
+
+/// What attaching found, without the process.
+#[derive(Clone, Debug)]
+pub struct AttachFacts {
+    /// The process's name, any characters.
+    pub name: String,
+    /// Its threads.
+    pub threads: usize,
+    /// From the first interrupt to the last thread's stop.
+    pub stopped_in: Duration,
+    /// Why each thread stands, and which do not yet.
+    pub report: StopReport,
+    /// The tid that was asked for, where that was not the leader's.
+    pub asked: Option<Tid>,
+    /// Whether godbg descends from it.
+    pub is_ancestor: bool,
+    /// Whether its leader had exited before.
+    pub leader_exited: bool,
+}

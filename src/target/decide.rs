@@ -1,0 +1,129 @@
+//! What to do after a stop: pure functions from facts to an action, tested by tables without any process.
+
+use super::Why;
+use crate::kernel::signal::{SI_KERNEL, Signal, SignalOrigin};
+use crate::kernel::wait::Stop;
+
+/// What is done with a signal by default, as `handle` will be able to change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Policy {
+    /// Whether the process is stopped and the signal reported.
+    pub stop: bool,
+}
+
+/// The signals that programs use all the time are passed on without a stop: timers, children, I/O, Go's preemption
+/// (SIGURG), window size, and what libc uses inside. SIGCONT's work is done when it is sent. The stop signals are
+/// passed on because the group-stop that follows is what is reported.
+pub(super) fn policy(signal: Signal) -> Policy {
+    const PASSED: [&str; 8] = ["SIGALRM", "SIGCHLD", "SIGIO", "SIGPROF", "SIGURG", "SIGVTALRM", "SIGWINCH", "SIGCONT"];
+    let passed = signal.is_libc_internal() || signal.stops_process() || PASSED.contains(&signal.to_string().as_str());
+    Policy { stop: !passed }
+}
+
+/// What to do with a thread that stopped although nobody asked it to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Action {
+    /// Let it run on.
+    Resume,
+    /// Let it run on and give it the signal.
+    Pass(Signal),
+    /// Leave it to job control.
+    Listen,
+    /// Stop the whole process and say why.
+    Report(Why),
+}
+
+/// Whether a signal is the terminal's Ctrl-C to a program that godbg started: the person means godbg, and the program
+/// does not get it. A SIGINT that a process sent is the program's own.
+pub(super) fn is_terminal_interrupt(signal: Signal, origin: Option<SignalOrigin>, started: bool) -> bool {
+    started && signal == Signal::INT && origin.is_some_and(|origin| origin.code == SI_KERNEL)
+}
+
+/// Decides about a stop of a running process's thread. `listening`: it was left to job control before.
+pub(super) fn after_stop(stop: Stop, origin: Option<SignalOrigin>, started: bool, listening: bool) -> Action {
+    match stop {
+        // A new thread's first stop, SIGCONT's wake of a listening one, or an interrupt that came too late for a stop.
+        Stop::Interrupt => Action::Resume,
+        Stop::Group(_) if listening => Action::Listen,
+        Stop::Group(signal) => Action::Report(Why::JobControl { signal }),
+        Stop::Signal(signal) if is_terminal_interrupt(signal, origin, started) => Action::Report(Why::Interrupt),
+        Stop::Signal(signal) if policy(signal).stop => Action::Report(Why::Signal { signal, origin }),
+        Stop::Signal(signal) => Action::Pass(signal),
+        Stop::Clone | Stop::Fork | Stop::Vfork | Stop::Exec | Stop::Other(_) => Action::Resume,
+    }
+}
+
+/// Why a thread stands still that stopped while all were being stopped for `asked`.
+pub(super) fn why_stopped(stop: Stop, origin: Option<SignalOrigin>, started: bool, asked: Why) -> Why {
+    match stop {
+        Stop::Group(signal) => Why::JobControl { signal },
+        Stop::Signal(signal) if is_terminal_interrupt(signal, origin, started) => Why::Interrupt,
+        Stop::Signal(signal) if policy(signal).stop => Why::Signal { signal, origin },
+        _ => asked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNEL: Option<SignalOrigin> = Some(SignalOrigin { code: SI_KERNEL, sender: None, address: None });
+    const USER: Option<SignalOrigin> = Some(SignalOrigin { code: 0, sender: None, address: None });
+
+    #[test]
+    fn busy_signals_pass_and_others_stop() {
+        for (number, stops) in [
+            (14, false),
+            (17, false),
+            (23, false),
+            (32, false),
+            (33, false),
+            (19, false),
+            (20, false),
+            (18, false),
+            (29, false),
+            (2, true),
+            (10, true),
+            (11, true),
+            (15, true),
+            (34, true),
+            (64, true),
+            (5, true),
+        ] {
+            assert_eq!(policy(Signal(number)).stop, stops, "{}", Signal(number));
+        }
+    }
+
+    #[test]
+    fn each_stop_has_its_action() {
+        let usr1 = Signal::USR1;
+        let table = [
+            (Stop::Interrupt, USER, false, false, Action::Resume),
+            (Stop::Clone, None, false, false, Action::Resume),
+            (Stop::Exec, None, false, false, Action::Resume),
+            (Stop::Group(Signal::TSTP), None, false, false, Action::Report(Why::JobControl { signal: Signal::TSTP })),
+            (Stop::Group(Signal::TSTP), None, false, true, Action::Listen),
+            (Stop::Signal(Signal::URG), USER, false, false, Action::Pass(Signal::URG)),
+            (Stop::Signal(Signal::STOP), USER, false, false, Action::Pass(Signal::STOP)),
+            (Stop::Signal(usr1), USER, false, false, Action::Report(Why::Signal { signal: usr1, origin: USER })),
+            (Stop::Signal(Signal::INT), KERNEL, true, false, Action::Report(Why::Interrupt)),
+            (
+                Stop::Signal(Signal::INT),
+                USER,
+                true,
+                false,
+                Action::Report(Why::Signal { signal: Signal::INT, origin: USER }),
+            ),
+            (
+                Stop::Signal(Signal::INT),
+                KERNEL,
+                false,
+                false,
+                Action::Report(Why::Signal { signal: Signal::INT, origin: KERNEL }),
+            ),
+        ];
+        for (stop, origin, started, listening, expected) in table {
+            assert_eq!(after_stop(stop, origin, started, listening), expected, "{stop:?} {origin:?} {started}");
+        }
+    }
+}

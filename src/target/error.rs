@@ -1,0 +1,128 @@
+//! What can go wrong with a target, in words: what was attempted, on which pid or tid, what the kernel answered, and what
+//! the person can do about it.
+
+use crate::addr::{Pid, Tid};
+use crate::kernel::Errno;
+use crate::kernel::access::Denial;
+use crate::kernel::spawn::Step;
+
+/// An operation on a target that failed. The target is as it was before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no such process or thread.
+    #[error("no process {0}")]
+    Missing(Pid),
+    /// A pid of godbg's own.
+    #[error("process {0} is godbg itself")]
+    Itself(Pid),
+    /// A kernel thread.
+    #[error("process {0} ({1}) is a kernel thread, which has no program to look at")]
+    KernelThread(Pid, String),
+    /// It has ended and waits for its parent.
+    #[error("process {pid} ({name}) is a zombie: it has ended and waits for its parent {parent} to take note")]
+    Zombie {
+        /// The process.
+        pid: Pid,
+        /// Its name.
+        name: String,
+        /// Its parent.
+        parent: Pid,
+    },
+    /// Another debugger or strace traces it.
+    #[error("process {pid} is already traced by process {tracer} ({name})")]
+    Traced {
+        /// The process.
+        pid: Pid,
+        /// The tracer's process.
+        tracer: Pid,
+        /// The tracer's name.
+        name: String,
+    },
+    /// godbg has just detached from it, but one of its threads has not woken yet.
+    #[error(
+        "process {0} is still being let go: a thread of it sleeps in the kernel and cannot be released before it wakes"
+    )]
+    Leaving(Pid),
+    /// No permission.
+    #[error("cannot trace process {0}: {1}")]
+    Denied(Pid, Denial),
+    /// It ended while godbg was attaching.
+    #[error("process {0} ended while godbg was attaching to it")]
+    DiedMeanwhile(Pid),
+    /// It has ended.
+    #[error("process {0} has ended")]
+    Ended(Pid),
+    /// It does not end although it was sent SIGKILL.
+    #[error("process {0} was sent SIGKILL but has not ended yet: a thread of it sleeps in the kernel")]
+    WillNotDie(Pid),
+    /// A program could not be started.
+    #[error("cannot start {program}: {}", step_words(*.step, *.errno))]
+    Start {
+        /// What was to be started.
+        program: String,
+        /// The step that failed.
+        step: Step,
+        /// What the kernel answered.
+        errno: Errno,
+    },
+    /// A program could not be started for a reason found before trying.
+    #[error("cannot start {program}: {reason}")]
+    NotStarted {
+        /// What was to be started.
+        program: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A request of the kernel failed in a way that has no case of its own.
+    #[error("cannot {what} thread {tid}: {}", .errno.desc())]
+    Request {
+        /// What was attempted.
+        what: &'static str,
+        /// On which thread.
+        tid: Tid,
+        /// What the kernel answered.
+        errno: Errno,
+    },
+    /// Something about godbg's own process failed.
+    #[error("cannot {what}: {}", .errno.desc())]
+    Own {
+        /// What was attempted.
+        what: &'static str,
+        /// What the kernel answered.
+        errno: Errno,
+    },
+}
+
+fn step_words(step: Step, errno: Errno) -> String {
+    match step {
+        Step::Execute if errno == Errno::ENOEXEC => "it is neither a program nor a script with a #! line".into(),
+        Step::Execute => errno.desc().into(),
+        Step::ChangeFolder => format!("its folder cannot be entered: {}", errno.desc()),
+        Step::Personality => format!("address randomisation cannot be switched off: {}", errno.desc()),
+        Step::Trace => format!("it cannot be traced: {}", errno.desc()),
+    }
+}
+
+impl Error {
+    /// What the person can do, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::Missing(_) => "ps lists the processes that are there".into(),
+            Error::Itself(_) => "start a second godbg and attach that one to this".into(),
+            Error::KernelThread(..) => "ps lists the processes that can be attached to".into(),
+            Error::Zombie { parent, .. } => format!("look at its parent instead: attach {parent}"),
+            Error::Traced { tracer, .. } => format!("end that tracer (process {tracer}) or let it detach first"),
+            Error::Leaving(_) => "try again when it has woken; status of the thread: cat /proc/PID/task/*/wchan".into(),
+            Error::Denied(_, denial) => denial.hint().into(),
+            Error::Start { step: Step::Execute, errno: Errno::ENOENT, .. } => "check the path".into(),
+            Error::Start { step: Step::Execute, errno: Errno::EACCES, .. } => {
+                "check that it may be executed (chmod +x)".into()
+            }
+            Error::WillNotDie(_) => "it ends as soon as the kernel lets the thread go".into(),
+            _ => return None,
+        })
+    }
+}
+
+/// The result of operations on a target.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,30 @@
+//! The traced process: attach, stop, resume, detach, threads and signals. Refuses to know commands, words and screens.
+
+mod attach;
+mod decide;
+mod error;
+mod halt;
+mod launch;
+mod listing;
+mod news;
+mod process;
+mod release;
+mod running;
+mod syscalls;
+mod thread;
+
+pub use attach::{Attached, attach, refusal};
+pub use error::{Error, Result};
+pub use launch::{Launch, launch};
+pub use listing::{Place, ThreadFacts};
+pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, Why};
+pub use process::{Origin, Process, Resumed};
+pub use release::{Leaving, Released};
+pub use running::{Candidate, called, candidate, candidates, describe, largest_pid};
+pub use syscalls::Syscall;
+pub use thread::StoppedThread;
+
+pub use crate::kernel::metronome::Metronome;
+pub use crate::kernel::ptrace::Tracer;
+pub use crate::kernel::signal::{Signal, SignalOrigin};
+pub use crate::kernel::wait::{End, Usage};

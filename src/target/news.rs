@@ -1,0 +1,142 @@
+//! What happened to a target: why a thread or process stands still, and events that come unasked. Plain data for replies,
+//! notices and JSON. Decides nothing.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::addr::{Pid, Tid};
+use crate::kernel::signal::{Signal, SignalOrigin};
+use crate::kernel::wait::End;
+
+/// Why a thread stands still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Why {
+    /// godbg attached.
+    Attach,
+    /// A person or script asked for a stop, or another thread's stop stopped all.
+    Interrupt,
+    /// The program was started and stands at its first instruction.
+    Start,
+    /// It has just executed another program.
+    Exec,
+    /// It has been given a signal, which it gets when it goes on.
+    Signal {
+        /// Which.
+        signal: Signal,
+        /// From whom.
+        origin: Option<SignalOrigin>,
+    },
+    /// Job control has stopped the process (SIGSTOP, Ctrl-Z); it stays stopped until SIGCONT.
+    JobControl {
+        /// By which signal.
+        signal: Signal,
+    },
+}
+
+/// Why a process was stopped, and which thread did it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub struct StopReport {
+    /// The process.
+    pub process: Pid,
+    /// The thread to look at first.
+    pub thread: Tid,
+    /// Its number in `threads`.
+    pub number: u32,
+    /// Why.
+    #[serde(flatten)]
+    pub why: Why,
+    /// Other threads that were given a signal at the same time, which would have stopped the process as well.
+    pub also: Vec<ThreadSignal>,
+    /// Threads that could not be stopped yet, because they sleep in the kernel (state D).
+    pub late: Vec<LateThread>,
+}
+
+/// A thread that was given a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub struct ThreadSignal {
+    /// The thread.
+    pub thread: Tid,
+    /// The signal.
+    pub signal: Signal,
+}
+
+/// A thread that does not answer, and what the kernel says of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub struct LateThread {
+    /// The thread.
+    pub thread: Tid,
+    /// Its state letter.
+    pub state: Option<char>,
+    /// The kernel function that it waits in, where the kernel tells.
+    pub wait_channel: Option<String>,
+}
+
+/// How a child came to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Birth {
+    /// fork(2).
+    Fork,
+    /// vfork(2) or posix_spawn(3).
+    Vfork,
+    /// clone(2) of a process.
+    Clone,
+}
+
+/// An event that comes unasked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum News {
+    /// The process has stopped.
+    Stopped(StopReport),
+    /// The process has ended.
+    Ended {
+        /// The process.
+        process: Pid,
+        /// How.
+        #[serde(flatten)]
+        end: End,
+    },
+    /// It has a new child, which was let go untraced.
+    Forked {
+        /// The process.
+        process: Pid,
+        /// The thread that made the child.
+        thread: Tid,
+        /// The child.
+        child: Pid,
+        /// How.
+        birth: Birth,
+    },
+    /// It executes another program now.
+    Executed {
+        /// The process.
+        process: Pid,
+        /// The tid that the calling thread had before; it has the leader's now.
+        former_thread: Tid,
+        /// The program, as the kernel knows it.
+        program: Option<String>,
+    },
+    /// A thread that did not answer has stopped with the others now.
+    Joined {
+        /// The process.
+        process: Pid,
+        /// The thread.
+        thread: Tid,
+    },
+    /// The last thread that did not answer was let go.
+    LetGo {
+        /// The process.
+        process: Pid,
+        /// The thread.
+        thread: Tid,
+    },
+    /// Its leash ran out: it was let run, still attached.
+    LeashOver {
+        /// The process.
+        process: Pid,
+        /// How long it had been held, in milliseconds.
+        held_ms: u64,
+    },
+}

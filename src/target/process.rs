@@ -1,0 +1,463 @@
+//! A traced process: its threads, whether it is held, and what it has to tell. All-stop: either every thread runs or
+//! none does. What happens on its own is taken in by [`Process::take_in`]; stopping, attaching and letting go are in
+//! files of their own. Refuses to wait for a person.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::decide::{self, Action};
+use super::thread::{State, StoppedThread, Thread};
+use super::{Birth, Error, LateThread, News, Result, StopReport, ThreadSignal, Why};
+use crate::addr::{Pid, Tid};
+use crate::kernel::metronome::Metronome;
+use crate::kernel::own::Terminal;
+use crate::kernel::ptrace::Tracer;
+use crate::kernel::signal::SignalOrigin;
+use crate::kernel::wait::{self, End, Report, Stop, Usage};
+use crate::kernel::{Errno, proc};
+
+/// Where a process came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// It ran before godbg came, and is let go in the end.
+    Attached,
+    /// godbg started it, and ends it in the end.
+    Started,
+}
+
+/// Whether the process is held, runs, or is no more.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    Running,
+    Held { since: Instant, report: StopReport },
+    Ended { end: End, status: u32, usage: Usage },
+}
+
+/// How many changes of tracees are taken in before the tracer thread looks at its other duties again.
+const MOST_CHANGES: usize = 4096;
+
+/// A process under godbg's control. Dropping it lets it go, as well as can be done.
+pub struct Process {
+    pub(super) pid: Pid,
+    pub(super) origin: Origin,
+    pub(super) name: String,
+    pub(super) tracer: Tracer,
+    pub(super) metronome: Rc<Metronome>,
+    pub(super) threads: BTreeMap<Tid, Thread>,
+    pub(super) phase: Phase,
+    /// Children that were born traced and must be let go when their first stop comes.
+    pub(super) strays: Vec<Pid>,
+    pub(super) news: VecDeque<News>,
+    /// The terminal that the program gets while it runs in the foreground.
+    pub(super) terminal: Option<Arc<Terminal>>,
+    pub(super) has_terminal: bool,
+    next_number: u32,
+    backlog: bool,
+    released: bool,
+}
+
+/// How a resumed process goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resumed {
+    /// Its threads run.
+    Runs,
+    /// Job control keeps it stopped: only SIGCONT starts it.
+    StaysStopped,
+}
+
+impl Process {
+    pub(super) fn new(pid: Pid, origin: Origin, name: String, tracer: Tracer, metronome: Rc<Metronome>) -> Process {
+        Process {
+            pid,
+            origin,
+            name,
+            tracer,
+            metronome,
+            threads: BTreeMap::new(),
+            phase: Phase::Running,
+            strays: Vec::new(),
+            news: VecDeque::new(),
+            terminal: None,
+            has_terminal: false,
+            next_number: 1,
+            backlog: false,
+            released: false,
+        }
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The name it had when it was attached to or started. From the target: any characters.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The tid of the thread that traces it.
+    pub fn tracer(&self) -> Tid {
+        self.tracer.tid()
+    }
+
+    /// Since when it has been held, and why; `None` while it runs.
+    pub fn held(&self) -> Option<(Instant, &StopReport)> {
+        match &self.phase {
+            Phase::Held { since, report } => Some((*since, report)),
+            _ => None,
+        }
+    }
+
+    /// How it ended: the end, the wait status and its resource usage.
+    pub fn ended(&self) -> Option<(End, u32, Usage)> {
+        match self.phase {
+            Phase::Ended { end, status, usage } => Some((end, status, usage)),
+            _ => None,
+        }
+    }
+
+    /// Whether job control keeps it stopped at this moment.
+    pub fn is_job_stopped(&self) -> bool {
+        self.threads.values().any(|thread| matches!(thread.state, State::Listening | State::Stopped(Stop::Group(_))))
+    }
+
+    /// The next thing it has to tell.
+    pub fn next_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// Whether [`Process::take_in`] stopped early and should be called again without waiting for a signal.
+    pub fn has_backlog(&self) -> bool {
+        self.backlog
+    }
+
+    /// The wait status of the thread that stopped it, as the kernel says it now, and the process's resource usage.
+    pub fn wait_status(&self, thread: Tid) -> Result<(u32, Usage)> {
+        match wait::usage(thread) {
+            Ok(Some((Report::Stopped(_, status) | Report::Ended(_, status), usage))) => Ok((status, usage)),
+            Ok(None) | Err(Errno::ECHILD) => Err(Error::Ended(self.pid)),
+            Err(errno) => Err(Error::Request { what: "ask the status of", tid: thread, errno }),
+        }
+    }
+
+    /// A thread that stands still, for what only stopped threads have.
+    pub fn stopped_thread(&self, tid: Tid) -> Option<StoppedThread<'_>> {
+        let thread = self.threads.get(&tid)?;
+        matches!(thread.state, State::Stopped(_)).then_some(StoppedThread {
+            tracer: self.tracer,
+            tid,
+            process: std::marker::PhantomData,
+        })
+    }
+
+    /// Lets all threads run. `foreground`: a program that godbg started gets the terminal.
+    pub fn resume(&mut self, foreground: bool) -> Result<Resumed> {
+        if foreground
+            && !self.has_terminal
+            && let Some(terminal) = &self.terminal
+        {
+            self.has_terminal = terminal.give_to(self.pid).is_ok();
+        }
+        let mut listening = false;
+        self.phase = Phase::Running;
+        for (tid, thread) in &mut self.threads {
+            let State::Stopped(stop) = thread.state else {
+                // A late thread answers its interrupt when it wakes, and is let on then.
+                if thread.state == (State::Stopping { late: true }) {
+                    thread.state = State::Running;
+                }
+                continue;
+            };
+            let answer = if let Stop::Group(_) = stop {
+                listening = true;
+                thread.state = State::Listening;
+                self.tracer.listen(*tid)
+            } else {
+                let signal = thread.signal_to_pass();
+                thread.state = State::Running;
+                self.tracer.cont(*tid, signal)
+            };
+            // ESRCH: it was killed meanwhile, and its end will be reported.
+            if let Err(errno) = answer
+                && errno != Errno::ESRCH
+            {
+                return Err(Error::Request { what: "resume", tid: *tid, errno });
+            }
+        }
+        self.take_in(None);
+        Ok(if listening { Resumed::StaysStopped } else { Resumed::Runs })
+    }
+
+    /// Takes in what has happened: stops, ends, births. `hint`: the tid that SIGCHLD named. Never blocks.
+    pub fn take_in(&mut self, hint: Option<Tid>) {
+        self.backlog = false;
+        match self.phase {
+            Phase::Running => self.take_in_running(hint),
+            Phase::Held { .. } => self.take_in_held(),
+            Phase::Ended { .. } => {}
+        }
+    }
+
+    fn take_in_running(&mut self, hint: Option<Tid>) {
+        let mut hint = hint.filter(|tid| self.threads.contains_key(tid));
+        for _ in 0..MOST_CHANGES {
+            // The thread that the signal names is asked first: one look-up instead of a walk over all.
+            let change = match hint.take() {
+                Some(tid) => wait::look(tid).ok().flatten().map(|report| (tid, report)),
+                None => match wait::look_any() {
+                    Ok(Some(change)) => Some(change),
+                    _ => return,
+                },
+            };
+            match change {
+                None => {}
+                Some((tid, Report::Ended(..))) => self.note_end(tid),
+                Some((tid, Report::Stopped(stop, _))) => self.note_running_stop(tid, stop),
+            }
+            if !matches!(self.phase, Phase::Running) {
+                return;
+            }
+        }
+        self.backlog = true;
+    }
+
+    /// While it is held nothing stops any more but late threads and children; all can be killed.
+    fn take_in_held(&mut self) {
+        for _ in 0..MOST_CHANGES {
+            match wait::look_any_end() {
+                Ok(Some((tid, _))) => self.note_end(tid),
+                _ => break,
+            }
+            if !matches!(self.phase, Phase::Held { .. }) {
+                return;
+            }
+        }
+        let late: Vec<Tid> = self.threads.iter().filter(|(_, thread)| thread.is_late()).map(|(tid, _)| *tid).collect();
+        for tid in late {
+            if let Ok(Some(Report::Stopped(stop, _))) = wait::look(tid) {
+                self.note_stop(tid, stop, self.origin_of(tid, stop), Why::Interrupt);
+                self.news.push_back(News::Joined { process: self.pid, thread: tid });
+            }
+        }
+        self.release_strays();
+    }
+
+    /// A thread of the running process has stopped by itself.
+    fn note_running_stop(&mut self, tid: Tid, stop: Stop) {
+        if !self.threads.contains_key(&tid) && !self.adopt(tid) {
+            return;
+        }
+        let listening = self.threads.get(&tid).is_some_and(|thread| thread.state == State::Listening);
+        let origin = self.origin_of(tid, stop);
+        self.note_stop(tid, stop, origin, Why::Interrupt);
+        let started = self.origin == Origin::Started;
+        let request = match decide::after_stop(stop, origin, started, listening) {
+            Action::Report(why) => return self.stop_for(tid, why),
+            Action::Resume => self.tracer.cont(tid, None),
+            Action::Pass(signal) => self.tracer.cont(tid, Some(signal)),
+            Action::Listen => self.tracer.listen(tid),
+        };
+        // ESRCH: it was killed since; its end comes next.
+        debug_assert!(matches!(request, Ok(()) | Err(Errno::ESRCH)), "{request:?}");
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.state = if matches!(stop, Stop::Group(_)) { State::Listening } else { State::Running };
+        }
+        self.release_strays();
+    }
+
+    /// Stops every thread because of what one of them met, and tells it.
+    fn stop_for(&mut self, tid: Tid, why: Why) {
+        self.halt(Why::Interrupt);
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.why = why;
+        }
+        if let Phase::Held { report, .. } = &mut self.phase {
+            report.thread = tid;
+            report.why = why;
+            report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
+            report.also.retain(|other| other.thread != tid);
+            self.news.push_back(News::Stopped(report.clone()));
+        }
+    }
+
+    /// Who sent the signal that a thread stopped for.
+    pub(super) fn origin_of(&self, tid: Tid, stop: Stop) -> Option<SignalOrigin> {
+        matches!(stop, Stop::Signal(_)).then(|| self.tracer.signal_origin(tid).ok()).flatten()
+    }
+
+    /// Records a stop, with the births and the exec that it tells of.
+    pub(super) fn note_stop(&mut self, tid: Tid, stop: Stop, origin: Option<SignalOrigin>, asked: Why) {
+        let started = self.origin == Origin::Started;
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.state = State::Stopped(stop);
+            thread.why = decide::why_stopped(stop, origin, started, asked);
+        }
+        match stop {
+            Stop::Clone => self.note_birth(tid, Birth::Clone),
+            Stop::Fork => self.note_birth(tid, Birth::Fork),
+            Stop::Vfork => self.note_birth(tid, Birth::Vfork),
+            Stop::Exec => self.note_exec(tid),
+            _ => {}
+        }
+    }
+
+    fn note_birth(&mut self, parent: Tid, birth: Birth) {
+        let Ok(message) = self.tracer.event_message(parent) else { return };
+        let child = Tid(message as i32);
+        if birth == Birth::Clone && self.is_ours(child) {
+            self.add(child, State::Stopping { late: false });
+            return;
+        }
+        // A child that has been let go already, or a thread that has died already, is only news.
+        if birth == Birth::Clone && proc::process_of(child).is_err() {
+            return;
+        }
+        let child = Pid(message as i32);
+        self.strays.push(child);
+        self.news.push_back(News::Forked { process: self.pid, thread: parent, child, birth });
+    }
+
+    /// After an exec only the caller is left, under the leader's tid.
+    fn note_exec(&mut self, leader: Tid) {
+        let former = self.tracer.event_message(leader).map_or(leader, |message| Tid(message as i32));
+        self.threads.retain(|tid, _| *tid == leader);
+        if let Ok(name) = proc::thread_name(self.pid, leader) {
+            self.name = name;
+        }
+        let program = proc::executable(self.pid).ok().map(|path| path.to_string_lossy().into_owned());
+        self.news.push_back(News::Executed { process: self.pid, former_thread: former, program });
+    }
+
+    /// Takes the end of a thread; the leader's is the process's.
+    pub(super) fn note_end(&mut self, tid: Tid) {
+        let taken = wait::take_end(tid);
+        self.threads.remove(&tid);
+        self.strays.retain(|stray| stray.leader() != tid);
+        if tid != self.pid.leader() {
+            return;
+        }
+        if let Ok(Some((Report::Ended(end, status), usage))) = taken {
+            self.finish(end, status, usage);
+        }
+    }
+
+    fn finish(&mut self, end: End, status: u32, usage: Usage) {
+        self.take_terminal_back();
+        self.phase = Phase::Ended { end, status, usage };
+        self.threads.clear();
+        self.news.push_back(News::Ended { process: self.pid, end });
+        self.release_strays();
+    }
+
+    /// A tid that nobody told of has stopped: a new thread of ours, which joins, or a child, which is let go.
+    fn adopt(&mut self, tid: Tid) -> bool {
+        if self.is_ours(tid) {
+            self.add(tid, State::Running);
+            return true;
+        }
+        let _ = self.tracer.detach(tid, None);
+        self.strays.retain(|stray| stray.leader() != tid);
+        false
+    }
+
+    fn is_ours(&self, tid: Tid) -> bool {
+        proc::process_of(tid).is_ok_and(|process| process == self.pid)
+    }
+
+    pub(super) fn add(&mut self, tid: Tid, state: State) {
+        let number = self.next_number;
+        if let std::collections::btree_map::Entry::Vacant(entry) = self.threads.entry(tid) {
+            entry.insert(Thread::new(number, state));
+            self.next_number += 1;
+        }
+    }
+
+    /// Lets go of the children that have reached their first stop.
+    pub(super) fn release_strays(&mut self) {
+        let tracer = self.tracer;
+        self.strays.retain(|child| match wait::look(child.leader()) {
+            Ok(None) => true,
+            Ok(Some(Report::Stopped(..))) => {
+                // ESRCH: it was killed in the meantime, and its parent learns of it once the end is taken.
+                matches!(tracer.detach(child.leader(), None), Err(Errno::ESRCH))
+            }
+            Ok(Some(Report::Ended(..))) => {
+                let _ = wait::take_end(child.leader());
+                false
+            }
+            // Not a tracee: it has been let go already.
+            Err(_) => false,
+        });
+    }
+
+    /// Threads that were asked to stop and sleep in the kernel.
+    pub(super) fn late_threads(&self) -> Vec<LateThread> {
+        let late = self.threads.iter().filter(|(_, thread)| thread.is_late());
+        late.map(|(tid, _)| LateThread {
+            thread: *tid,
+            state: proc::thread_state(self.pid, *tid),
+            wait_channel: proc::wait_channel(self.pid, *tid),
+        })
+        .collect()
+    }
+
+    /// The report of a stop that was asked for.
+    pub(super) fn report(&self, why: Why) -> StopReport {
+        let mut thread = self.pid.leader();
+        if !matches!(self.threads.get(&thread).map(|thread| thread.state), Some(State::Stopped(_))) {
+            let stopped = |(_, thread): &(&Tid, &Thread)| matches!(thread.state, State::Stopped(_));
+            thread = self.threads.iter().find(stopped).map_or(thread, |(tid, _)| *tid);
+        }
+        let own_why = self.threads.get(&thread).map_or(why, |found| found.why);
+        let signals = self.threads.iter().filter_map(|(tid, thread)| match thread.why {
+            Why::Signal { signal, .. } => Some(ThreadSignal { thread: *tid, signal }),
+            _ => None,
+        });
+        StopReport {
+            process: self.pid,
+            thread,
+            number: self.threads.get(&thread).map_or(1, |thread| thread.number),
+            why: if matches!(own_why, Why::JobControl { .. }) { own_why } else { why },
+            also: signals.collect(),
+            late: self.late_threads(),
+        }
+    }
+
+    pub(super) fn take_terminal_back(&mut self) {
+        if self.has_terminal
+            && let Some(terminal) = &self.terminal
+        {
+            // A terminal that is gone cannot be taken back; its hangup ends godbg.
+            let _ = terminal.take_back();
+        }
+        self.has_terminal = false;
+    }
+
+    pub(super) fn mark_released(&mut self) {
+        self.released = true;
+    }
+
+    /// How long ago it was stopped.
+    pub fn held_for(&self) -> Option<Duration> {
+        self.held().map(|(since, _)| since.elapsed())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.released && self.ended().is_none() {
+            // The last resort, for a panic: what godbg started ends with it, and all else runs on.
+            match self.origin {
+                Origin::Attached => drop(self.detach()),
+                Origin::Started => drop(self.kill()),
+            }
+        }
+    }
+}

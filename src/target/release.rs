@@ -1,0 +1,199 @@
+//! Letting go: every thread goes on exactly as it was, with its signals; threads that sleep in the kernel are let go when
+//! they wake; and ending a process for good. Nothing here waits without a bound.
+
+use std::time::{Duration, Instant};
+
+use super::process::{Phase, Process};
+use super::thread::State;
+use super::{Error, LateThread, News, Result};
+use crate::addr::{Pid, Tid};
+use crate::kernel::ptrace::{self, Tracer};
+use crate::kernel::signal::Signal;
+use crate::kernel::wait::{self, End, Report, Stop};
+use crate::kernel::{Errno, proc};
+
+/// How long `detach` waits for threads that sleep in the kernel.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a process may take to end after SIGKILL.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `detach` did.
+#[derive(Debug)]
+pub struct Released {
+    /// How long the process was held, from the first interrupt to the last thread let go.
+    pub held: Duration,
+    /// How many threads were let go.
+    pub threads: usize,
+    /// Threads that sleep in the kernel and are let go when they wake.
+    pub late: Vec<LateThread>,
+    /// What is still to be done, to be kept and attended to.
+    pub leaving: Option<Leaving>,
+}
+
+/// Tracees that can't be let go yet: threads in state D, children before their first stop, an exited leader that its
+/// parent will only see once the tracer has taken note of its end.
+#[derive(Debug)]
+pub struct Leaving {
+    /// The process.
+    pub process: Pid,
+    tids: Vec<Tid>,
+    tracer: Tracer,
+}
+
+impl Process {
+    /// Lets every thread go. Stops them first if they run: a running thread cannot be let go.
+    pub fn detach(&mut self) -> Result<Released> {
+        if matches!(self.phase, Phase::Running) {
+            self.halt(super::Why::Interrupt);
+        }
+        let since = match &self.phase {
+            Phase::Held { since, .. } => *since,
+            _ => return Err(Error::Ended(self.pid)),
+        };
+        self.mark_released();
+        let mut left = Vec::new();
+        for (tid, thread) in &self.threads {
+            let gone = matches!(thread.state, State::Stopped(_))
+                && self.tracer.detach(*tid, thread.signal_to_pass()) != Err(Errno::ESRCH);
+            if !gone && thread.traced {
+                left.push(*tid);
+            }
+        }
+        let held = since.elapsed();
+        let threads = self.threads.len() - left.len();
+        self.release_strays();
+        let mut leaving = self.leaving(left);
+        let metronome = self.metronome.clone();
+        let beating = metronome.start();
+        while beating.is_ok() && leaving.has_sleepers() && since_last(since, held) < PATIENCE {
+            leaving.attend();
+            leaving.sleep_a_beat();
+        }
+        leaving.attend();
+        let late = leaving.late_threads();
+        Ok(Released { held, threads, late, leaving: leaving.into_rest() })
+    }
+
+    /// The threads that could not be let go, and the children that have not reached their first stop.
+    fn leaving(&self, mut tids: Vec<Tid>) -> Leaving {
+        tids.extend(self.strays.iter().map(|stray| stray.leader()));
+        Leaving { process: self.pid, tids, tracer: self.tracer }
+    }
+
+    /// What is left of a process that has ended: children that were born traced.
+    pub fn into_leaving(mut self) -> Option<Leaving> {
+        self.mark_released();
+        self.leaving(Vec::new()).into_rest()
+    }
+
+    /// Ends the process with SIGKILL and waits until it has ended.
+    pub fn kill(&mut self) -> Result<End> {
+        if let Some((end, ..)) = self.ended() {
+            return Ok(end);
+        }
+        self.mark_released();
+        if let Err(errno) = ptrace::kill(self.pid, Signal::KILL)
+            && errno != Errno::ESRCH
+        {
+            return Err(Error::Request { what: "send SIGKILL to", tid: self.pid.leader(), errno });
+        }
+        let begin = Instant::now();
+        let metronome = self.metronome.clone();
+        let _beating = metronome.start();
+        // The leader's end is reported last, after those of all threads have been taken.
+        let mut tids: Vec<Tid> = self.threads.keys().rev().copied().filter(|tid| *tid != self.pid.leader()).collect();
+        tids.push(self.pid.leader());
+        for tid in tids {
+            while self.ended().is_none() && begin.elapsed() < KILL_PATIENCE {
+                match wait::look(tid) {
+                    Ok(Some(Report::Ended(..))) => {
+                        self.note_end(tid);
+                        break;
+                    }
+                    // A stop that SIGKILL has just ended, or an exit on its way.
+                    Ok(_) => drop(wait::look_end_until_beat(tid)),
+                    Err(_) => break,
+                }
+            }
+        }
+        self.reap_others(begin);
+        self.ended().map(|(end, ..)| end).ok_or(Error::WillNotDie(self.pid))
+    }
+
+    /// Threads that were born too late to be known are tracees all the same, and keep the leader's end from being seen.
+    fn reap_others(&mut self, begin: Instant) {
+        while self.ended().is_none() && begin.elapsed() < KILL_PATIENCE {
+            match wait::look_any_end() {
+                Ok(Some((tid, _))) => self.note_end(tid),
+                _ => drop(wait::look_end_until_beat(self.pid.leader())),
+            }
+        }
+    }
+}
+
+fn since_last(since: Instant, held: Duration) -> Duration {
+    since.elapsed().saturating_sub(held)
+}
+
+impl Leaving {
+    /// Lets go of whatever has woken, and takes the ends of what has ended. Tells which threads were let go.
+    pub fn attend(&mut self) -> Vec<News> {
+        let (process, tracer) = (self.process, self.tracer);
+        let mut news = Vec::new();
+        self.tids.retain(|tid| match wait::look(*tid) {
+            Ok(None) => true,
+            Ok(Some(Report::Ended(..))) => {
+                let _ = wait::take_end(*tid);
+                false
+            }
+            Ok(Some(Report::Stopped(stop, _))) => {
+                let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
+                let gone = !matches!(tracer.detach(*tid, signal), Err(Errno::ESRCH));
+                if gone {
+                    news.push(News::LetGo { process, thread: *tid });
+                }
+                !gone
+            }
+            Err(_) => false,
+        });
+        news
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.tids.is_empty()
+    }
+
+    fn into_rest(self) -> Option<Leaving> {
+        if self.is_done() { None } else { Some(self) }
+    }
+
+    fn state_of(&self, tid: Tid) -> Option<char> {
+        let process = proc::process_of(tid).unwrap_or(self.process);
+        proc::thread_state(process, tid)
+    }
+
+    /// Whether there is more than exited leaders, for which only their process's end helps.
+    fn has_sleepers(&self) -> bool {
+        self.tids.iter().any(|tid| !matches!(self.state_of(*tid), None | Some('Z')))
+    }
+
+    fn sleep_a_beat(&self) {
+        if let Some(tid) = self.tids.iter().find(|tid| self.state_of(**tid) != Some('Z')) {
+            // Whatever it answers, the next look sees it.
+            let _ = wait::look_until_beat(*tid);
+        }
+    }
+
+    fn late_threads(&self) -> Vec<LateThread> {
+        let asleep = self.tids.iter().filter(|tid| !matches!(self.state_of(**tid), None | Some('Z')));
+        asleep
+            .map(|tid| LateThread {
+                thread: *tid,
+                state: self.state_of(*tid),
+                wait_channel: proc::wait_channel(self.process, *tid),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,78 @@
+//! One thread of a traced process, as an enum of states. Registers exist only behind [`StoppedThread`], which a running
+//! thread cannot be turned into. Makes no decision.
+
+use crate::addr::Tid;
+use crate::kernel::Errno;
+use crate::kernel::arch::Registers;
+use crate::kernel::ptrace::Tracer;
+use crate::kernel::signal::Signal;
+use crate::kernel::wait::Stop;
+
+use super::Why;
+
+/// What godbg knows of a tracee.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// It runs, or sleeps in the kernel.
+    Running,
+    /// It was asked to stop and has not been seen to. `late`: it sleeps in the kernel, and nobody waits for it any more.
+    Stopping { late: bool },
+    /// It stands still and answers requests.
+    Stopped(Stop),
+    /// It is in the group-stop of its process, left to job control (PTRACE_LISTEN).
+    Listening,
+    /// It has exited, but the process's other threads live: a leader that called pthread_exit. It answers nothing.
+    Zombie,
+}
+
+/// A thread of the process.
+#[derive(Clone, Debug)]
+pub(super) struct Thread {
+    /// Its number in listings: counted from 1 in the order in which threads were found, never given twice.
+    pub number: u32,
+    /// Its state.
+    pub state: State,
+    /// Why it was stopped, as people are told.
+    pub why: Why,
+    /// Whether godbg is its tracer: a leader that was a zombie before could not be seized.
+    pub traced: bool,
+}
+
+impl Thread {
+    pub fn new(number: u32, state: State) -> Thread {
+        Thread { number, state, why: Why::Interrupt, traced: true }
+    }
+
+    /// Whether it was asked to stop and still has to be waited for.
+    pub fn is_awaited(&self) -> bool {
+        self.state == State::Stopping { late: false }
+    }
+
+    pub fn is_late(&self) -> bool {
+        self.state == State::Stopping { late: true }
+    }
+
+    /// The signal that was dequeued for it and that it must get when it goes on. Ctrl-C in the terminal of a started
+    /// program is none: that was meant for godbg, and counts as an interrupt.
+    pub fn signal_to_pass(&self) -> Option<Signal> {
+        match self.state {
+            State::Stopped(Stop::Signal(Signal::INT)) if self.why == Why::Interrupt => None,
+            State::Stopped(Stop::Signal(signal)) => Some(signal),
+            _ => None,
+        }
+    }
+}
+
+/// A thread that stands still. Borrowing the process keeps it from being resumed meanwhile.
+pub struct StoppedThread<'a> {
+    pub(super) tracer: Tracer,
+    pub(super) tid: Tid,
+    pub(super) process: std::marker::PhantomData<&'a ()>,
+}
+
+impl StoppedThread<'_> {
+    /// Its general registers. ESRCH: it has been killed.
+    pub fn registers(&self) -> Result<Registers, Errno> {
+        self.tracer.registers(self.tid)
+    }
+}
