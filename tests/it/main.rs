@@ -7,6 +7,7 @@ mod harness;
 mod layers;
 mod leash;
 mod leaving;
+mod oracle;
 mod schema;
 mod sessions;
 mod starting;
