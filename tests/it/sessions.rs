@@ -2,7 +2,7 @@
 //!
 //! A file begins with lines of `# key: value`:
 //! `fixture` (name and words; `{pid}` below is its pid), `args` (words for godbg), `status` (1 unless given: 0),
-//! `wait` (a counter slot that must reach 1 first is not needed: fixtures say when they are ready), and free comments.
+//! `input` (a command; with any of these, the prompts below are not taken for input), and free comments.
 //! Then comes the transcript. Lines that begin with a prompt (`godbg> `, `[<pid> stopped] godbg> `) are the script that
 //! godbg reads from its standard input; the others are what it must answer. What it says on standard error follows a
 //! line `--- stderr`. What differs from run to run is replaced: `<pid>`, `<tid2>`, `<addr>`, `<off>`, `<time>`, `<n>`.
@@ -52,6 +52,15 @@ impl Session {
 
     /// The commands: what stands behind a prompt.
     fn script(&self) -> String {
+        let given: String = self
+            .header
+            .iter()
+            .filter_map(|line| line.strip_prefix("# input: "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        if !given.is_empty() {
+            return given;
+        }
         let transcript = self.body.split("--- stderr\n").next().unwrap();
         let commands = transcript.lines().filter_map(|line| prompt().find(line).map(|found| &line[found.end()..]));
         commands.map(|command| format!("{command}\n")).collect()
@@ -122,6 +131,15 @@ fn general(text: &str, tids: &[i32], own: i32) -> String {
         replace(&format!(r"\b{tid}\b"), &name);
     }
     replace(&format!(r"\b{own}\b"), "<godbg>");
+    // Programs that the session itself started, by the pids that prompts show.
+    let mut started: Vec<String> = Vec::new();
+    for found in Regex::new(r"(?m)^\[(\d+) (?:stopped|running)").unwrap().captures_iter(&text) {
+        started.extend(Some(found[1].to_owned()).filter(|pid| !started.contains(pid)));
+    }
+    let mut replace = |pattern: &str, by: &str| text = Regex::new(pattern).unwrap().replace_all(&text, by).into_owned();
+    for (index, pid) in started.iter().enumerate() {
+        replace(&format!(r"\b{pid}\b"), &format!("<new{}>", index + 1));
+    }
     replace(r"\+0x[0-9a-f]+", "+<off>");
     replace(r"0x[0-9a-f]{8,16}", "<addr>");
     replace(r"/tmp/\.tmp\w+", "<dir>");
