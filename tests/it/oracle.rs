@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use crate::harness::fixture::Fixture;
@@ -81,4 +81,55 @@ fn the_screen_shows_what_a_person_would_see() {
     assert_eq!((screen.cursor_row().as_str(), screen.cursor_column()), ("Godbg> echo x", 1));
     assert_eq!(screen.unknown, Vec::<String>::new());
     assert_eq!(Screen::of(b"\x1b]0;title").unknown.len(), 1);
+}
+
+/// What godbg stands on: seize, interrupt, wait and detach of every thread, with no code of godbg between.
+fn bare_freeze(pid: i32) {
+    let tids: Vec<Pid> = kernel::tids(pid).into_iter().map(Pid::from_raw).collect();
+    for &tid in &tids {
+        ptrace::seize(tid, ptrace::Options::empty()).unwrap();
+        ptrace::interrupt(tid).unwrap();
+    }
+    for &tid in &tids {
+        waitpid(tid, Some(WaitPidFlag::__WALL)).unwrap();
+    }
+    for &tid in &tids {
+        ptrace::detach(tid, None).unwrap();
+    }
+}
+
+#[test]
+fn the_bare_requests_are_not_seen_by_a_running_target_or_its_parent() {
+    let target = Watched::start();
+    for _ in 0..50 {
+        bare_freeze(target.pid());
+    }
+    target.assert_untouched();
+}
+
+#[test]
+fn the_bare_requests_are_not_seen_by_a_stopped_targets_parent() {
+    let target = Watched::start();
+    kernel::signal(target.pid(), Signal::SIGSTOP);
+    kernel::wait_until(kernel::SOON, "the stop", || target.reports() == (1, 0, 0));
+    let before = Snapshot::of(target.pid());
+    for _ in 0..50 {
+        bare_freeze(target.pid());
+        before.assert_restored();
+    }
+    assert_eq!(target.reports(), (1, 0, 0));
+    kernel::signal(target.pid(), Signal::SIGCONT);
+    target.assert_beats();
+    assert_eq!(target.handled(), (1, 0));
+}
+
+#[test]
+fn the_bare_requests_cut_epoll_wait_short_once_each() {
+    let target = Fixture::start("epoll_eintr", &[]);
+    for _ in 0..50 {
+        bare_freeze(target.pid());
+    }
+    target.assert_beats();
+    // A fact of the kernel (epoll_wait is never restarted), and the measure for godbg: not more than one a stop.
+    assert!(target.get(3) <= 50, "{}", target.get(3));
 }
