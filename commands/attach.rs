@@ -112,7 +112,7 @@ impl From<AttachFacts> for Attached {
         Attached {
             process: report.process,
             name: facts.name,
-            program: target::describe(report.process),
+            program: facts.program,
             threads: facts.threads,
             stopped_in_ms: facts.stopped_in.as_secs_f64() * 1e3,
             thread: report.thread,

@@ -1,2 +1,7 @@
 //! The `godbg` program: hands the command line to the library and leaves with its exit status.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    godbg::shell::run()
+}

@@ -3,7 +3,8 @@
 //! of ptrace with exec (below). Knows neither threads nor processes.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::libc;
@@ -13,10 +14,13 @@ use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 
 use super::own;
+use crate::addr::Tid;
 
-/// True while PTRACE_SEIZE may block: execve(2) in the target holds `cred_guard_mutex`, which PTRACE_SEIZE needs, while
-/// it waits for its traced sibling threads to be reaped, which only their tracer can do (ptrace(2), BUGS).
-static REAPING: AtomicBool = AtomicBool::new(false);
+/// The tracees whose ends a beat takes in, while PTRACE_SEIZE may block: execve(2) in the target holds
+/// `cred_guard_mutex`, which PTRACE_SEIZE needs, while it waits for its traced sibling threads to be reaped, which only
+/// their tracer can do (ptrace(2), BUGS). Null: none.
+static SEIZED: AtomicPtr<Tid> = AtomicPtr::new(ptr::null_mut());
+static SEIZED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// How long after the start, and how often from then on, a beat comes. A repeated beat closes the gap in which the
 /// first one arrives just before the wait begins.
@@ -33,24 +37,45 @@ pub struct Beating<'a> {
 }
 
 extern "C" fn beat(_: libc::c_int) {
-    if !REAPING.load(Ordering::Relaxed) {
+    let tids = SEIZED.load(Ordering::Acquire);
+    if tids.is_null() {
         return;
     }
-    // Async-signal-safe: one kind of system call, on the stack, and errno is put back.
-    // SAFETY: waitid(2) with a null `infop` writes nothing; errno belongs to this thread.
+    // Async-signal-safe: system calls on the stack's memory, and errno is put back.
+    // SAFETY: the list is only published around one system call of this very thread, during which nobody changes it.
     unsafe {
         let errno = libc::__errno_location();
         let saved = *errno;
-        let options = libc::WEXITED | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD;
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        for _ in 0..1000 {
-            info.si_signo = 0;
-            if libc::waitid(libc::P_ALL, 0, &raw mut info, options) != 0 || info.si_signo == 0 {
-                break;
-            }
+        for index in 0..SEIZED_COUNT.load(Ordering::Acquire) {
+            reap((*tids.add(index)).0);
         }
         *errno = saved;
     }
+}
+
+/// Takes the end of one tracee, if it has ended; never a stop.
+///
+/// # Safety
+/// Async-signal-safe; needs errno to be put back by the caller.
+unsafe fn reap(tid: i32) {
+    let options = libc::WEXITED | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD;
+    // SAFETY: plain data for which all zeroes is a value, written by waitid(2).
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let looked = libc::waitid(libc::P_PID, tid as libc::id_t, &raw mut info, options | libc::WNOWAIT);
+        if looked == 0 && matches!(info.si_code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED) {
+            libc::waitid(libc::P_PID, tid as libc::id_t, &raw mut info, options);
+        }
+    }
+}
+
+/// Makes a call that may block until one of `seized` is reaped, and reaps them at every beat meanwhile.
+pub fn reaping<R>(seized: &mut [Tid], call: impl FnOnce() -> R) -> R {
+    SEIZED_COUNT.store(seized.len(), Ordering::Release);
+    SEIZED.store(seized.as_mut_ptr(), Ordering::Release);
+    let answer = call();
+    SEIZED.store(ptr::null_mut(), Ordering::Release);
+    answer
 }
 
 impl Metronome {
@@ -72,17 +97,10 @@ impl Metronome {
         self.timer.borrow_mut().set(Expiration::IntervalDelayed(beat, beat), TimerSetTimeFlags::empty())?;
         Ok(Beating { timer: &self.timer })
     }
-
-    /// Starts the beat and lets each one take in the ends of tracees; for the time in which threads are seized.
-    pub fn start_reaping(&self) -> nix::Result<Beating<'_>> {
-        REAPING.store(true, Ordering::Relaxed);
-        self.start()
-    }
 }
 
 impl Drop for Beating<'_> {
     fn drop(&mut self) {
-        REAPING.store(false, Ordering::Relaxed);
         // Disarming a timer that exists cannot fail; a beat too many would only end a wait early.
         let _ = self
             .timer

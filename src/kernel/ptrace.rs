@@ -92,6 +92,14 @@ impl Tracer {
         Ok(SignalOrigin::from_siginfo(&info))
     }
 
+    /// Lets an endless wait that this stop has broken off go on as if nothing had been: see [`Registers::restart`].
+    pub fn mend_interrupted_call(self, tid: Tid) -> Result<(), Errno> {
+        match self.registers(tid)?.restart() {
+            Some((offset, value)) => request(libc::PTRACE_POKEUSER, tid, offset, value as usize),
+            None => Ok(()),
+        }
+    }
+
     /// PTRACE_GETREGSET NT_PRSTATUS: the general registers of a stopped tracee, in one request.
     pub fn registers(self, tid: Tid) -> Result<Registers, Errno> {
         let mut registers = Registers::default();

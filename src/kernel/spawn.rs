@@ -132,16 +132,16 @@ unsafe fn child(
         }
         for (target, fd) in stdio.iter().enumerate() {
             // dup2 onto itself would keep FD_CLOEXEC; our own files are opened above 2.
-            if let Some(fd) = fd {
-                if libc::dup2(*fd, target as RawFd) < 0 {
-                    fail(Step::Trace);
-                }
+            if let Some(fd) = fd
+                && libc::dup2(*fd, target as RawFd) < 0
+            {
+                fail(Step::Trace);
             }
         }
-        if let Some(folder) = &program.cwd {
-            if libc::chdir(folder.as_ptr()) != 0 {
-                fail(Step::ChangeFolder);
-            }
+        if let Some(folder) = &program.cwd
+            && libc::chdir(folder.as_ptr()) != 0
+        {
+            fail(Step::ChangeFolder);
         }
         if program.no_aslr && libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) < 0 {
             fail(Step::Personality);

@@ -1,7 +1,9 @@
 //! waitid(2) as typed reports. Stops are *looked at* (`WNOWAIT`) and not taken: the kernel keeps the stop's signal, so
 //! that it is delivered if godbg is SIGKILLed (measured on Linux 6.18: a signal-delivery-stop that was taken loses its
 //! signal with the tracer, one that was only looked at does not). The next request that resumes the thread clears it.
-//! Ends are taken, or their parent would never see them. Knows no policy: what follows from a report is `target`'s.
+//! Ends are taken, or their parent would never see them. A tracee's stop is reported whether `WSTOPPED` is asked for or
+//! not (kernel/exit.c, wait_task_stopped): there is no way to ask for ends alone. Knows no policy: what follows from a
+//! report is `target`'s.
 
 use std::{mem, ptr};
 
@@ -147,21 +149,10 @@ pub fn look_until_beat(tid: Tid) -> Result<Option<Report>, Errno> {
     Ok(found.map(|(_, report)| report))
 }
 
-/// Sleeps until one tracee has ended, without taking it; bounded like [`look_until_beat`].
-pub fn look_end_until_beat(tid: Tid) -> Result<Option<Report>, Errno> {
-    let found = waitid(libc::P_PID, tid.0, libc::WEXITED | libc::WNOWAIT, ptr::null_mut())?;
-    Ok(found.map(|(_, report)| report))
-}
-
 /// Any tracee of this thread that has stopped or ended, without taking it. It walks all of them, and finds a thread
 /// that stands still again and again: for use while none does.
 pub fn look_any() -> Result<Option<(Tid, Report)>, Errno> {
     waitid(libc::P_ALL, 0, ANY_CHANGE | libc::WNOHANG, ptr::null_mut())
-}
-
-/// Any tracee or child of this thread that has ended, without taking it.
-pub fn look_any_end() -> Result<Option<(Tid, Report)>, Errno> {
-    waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG, ptr::null_mut())
 }
 
 /// Looks at one stopped tracee again, for its status and its process's resource usage. `None`: it does not stand still.
@@ -169,8 +160,15 @@ pub fn usage(tid: Tid) -> Result<Option<(Report, Usage)>, Errno> {
     with_usage(tid, ANY_CHANGE | libc::WNOHANG)
 }
 
-/// Takes the end of one tracee or child, with its resource usage: its own parent can see the end only after that.
-pub fn take_end(tid: Tid) -> Result<Option<(Report, Usage)>, Errno> {
+/// Takes the end that a look has reported: its own parent can see the end only after that.
+pub fn take_end(tid: Tid) -> Result<Option<Report>, Errno> {
+    let found = waitid(libc::P_PID, tid.0, libc::WEXITED | libc::WNOHANG, ptr::null_mut())?;
+    Ok(found.map(|(_, report)| report))
+}
+
+/// Takes the end that a look has reported, with the resource usage. For a process's leader: the kernel sums over all
+/// threads, and the leader's end comes last.
+pub fn take_end_with_usage(tid: Tid) -> Result<Option<(Report, Usage)>, Errno> {
     with_usage(tid, libc::WEXITED | libc::WNOHANG)
 }
 
@@ -179,6 +177,12 @@ fn with_usage(tid: Tid, options: i32) -> Result<Option<(Report, Usage)>, Errno> 
     let mut usage: libc::rusage = unsafe { mem::zeroed() };
     let found = waitid(libc::P_PID, tid.0, options, &raw mut usage)?;
     Ok(found.map(|(_, report)| (report, usage.into())))
+}
+
+/// Sleeps until the next beat of a [`Metronome`](super::metronome::Metronome), or 10 ms without one.
+pub fn until_beat() {
+    // SAFETY: poll(2) with no descriptors touches no memory.
+    unsafe { libc::poll(ptr::null_mut(), 0, 10) };
 }
 
 impl From<libc::rusage> for Usage {

@@ -70,14 +70,14 @@ pub const ALL: &[Setting] = &[
         values: "on|off",
         summary: "whether kill and quit ask on a terminal",
         get: |settings| on_off(settings.confirm).into(),
-        set: |settings, text| Some(settings.confirm = parse_on_off(text)?),
+        set: |settings, text| parse_on_off(text).map(|value| settings.confirm = value),
     },
     Setting {
         name: "color",
         values: "auto|always|never",
         summary: "when to use colour",
         get: |settings| format!("{:?}", settings.color).to_lowercase(),
-        set: |settings, text| Some(settings.color = Color::from_str(text, false).ok()?),
+        set: |settings, text| Color::from_str(text, false).ok().map(|value| settings.color = value),
     },
     Setting {
         name: "width",

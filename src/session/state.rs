@@ -196,13 +196,13 @@ impl Session {
     /// Attaches to a process and stops it.
     pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
         let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
-        let Attached { process, threads, stopped_in, report, asked, is_ancestor, leader_exited } = attached;
+        let Attached { process, program, threads, stopped_in, report, asked, is_ancestor, leader_exited } = attached;
         self.selected = Some(report.thread);
         self.last_end = None;
         let name = process.name().to_owned();
         self.process = Some(process);
         self.pass_on_news();
-        Ok(AttachFacts { name, threads, stopped_in, report, asked, is_ancestor, leader_exited })
+        Ok(AttachFacts { name, program, threads, stopped_in, report, asked, is_ancestor, leader_exited })
     }
 
     /// Starts a program and holds it at its first instruction.
@@ -419,6 +419,8 @@ impl Session {
 pub struct AttachFacts {
     /// The process's name, any characters.
     pub name: String,
+    /// Its executable, as the kernel knows it.
+    pub program: Option<String>,
     /// Its threads.
     pub threads: usize,
     /// From the first interrupt to the last thread's stop.

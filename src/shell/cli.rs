@@ -33,7 +33,6 @@ struct Cli {
 
 /// The options that stand before or after the subcommand. Not clap's `global`: that would lose the order of -x and -e.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Options")]
 struct Options {
     /// Run the commands in FILE (`-` is standard input); repeatable, in order with -e
     #[arg(short = 'x', long, value_name = "FILE", allow_hyphen_values = true)]

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::process::{Origin, Process};
 use super::thread::State;
-use super::{Error, Result, StopReport, Why};
+use super::{Error, Result, StopReport, Why, describe};
 use crate::addr::{Pid, Tid};
-use crate::kernel::metronome::Metronome;
+use crate::kernel::metronome::{self, Metronome};
 use crate::kernel::ptrace::{OnTracerDeath, Tracer};
 use crate::kernel::{Errno, access, own, proc};
 
@@ -19,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub struct Attached {
     /// The process, held.
     pub process: Process,
+    /// Its executable, as the kernel knows it.
+    pub program: Option<String>,
     /// Its threads at that moment.
     pub threads: usize,
     /// From the first interrupt to the last thread's stop.
@@ -37,6 +39,7 @@ pub struct Attached {
 pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Attached> {
     let pid = check(asked)?;
     let leader = proc::thread_stat(pid, pid.leader()).map_err(|_| Error::Missing(asked))?;
+    let program = describe(pid);
     let is_ancestor = access::is_descendant(own::pid(), pid);
     let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome);
     if let Err(error) = process.seize_all() {
@@ -55,6 +58,7 @@ pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<At
         asked: (asked != pid).then_some(asked.leader()),
         is_ancestor,
         leader_exited: process.threads.get(&pid.leader()).is_some_and(|thread| thread.state == State::Zombie),
+        program,
         process,
     })
 }
@@ -110,7 +114,8 @@ impl Process {
     fn seize_all(&mut self) -> Result<()> {
         let begin = Instant::now();
         let metronome = self.metronome.clone();
-        let _beating = metronome.start_reaping();
+        let _beating = metronome.start();
+        let mut seized: Vec<Tid> = Vec::new();
         loop {
             let tids = proc::tasks(self.pid).map_err(|_| Error::DiedMeanwhile(self.pid))?;
             let mut found = 0;
@@ -119,8 +124,11 @@ impl Process {
                     continue;
                 }
                 found += 1;
-                match self.seize(tid)? {
-                    Seized::Ours(state) => self.add(tid, state),
+                match self.seize(tid, &mut seized)? {
+                    Seized::Ours(state) => {
+                        seized.push(tid);
+                        self.add(tid, state);
+                    }
                     Seized::Untraced => {
                         self.add(tid, State::Zombie);
                         self.threads.entry(tid).and_modify(|thread| thread.traced = false);
@@ -136,8 +144,9 @@ impl Process {
         if self.threads.is_empty() { Err(Error::DiedMeanwhile(self.pid)) } else { Ok(()) }
     }
 
-    fn seize(&self, tid: Tid) -> Result<Seized> {
-        let errno = match self.tracer.seize(tid, OnTracerDeath::LetRun) {
+    fn seize(&self, tid: Tid, seized: &mut [Tid]) -> Result<Seized> {
+        // An exec in the target can keep this from returning until those that it ended are reaped.
+        let errno = match metronome::reaping(seized, || self.tracer.seize(tid, OnTracerDeath::LetRun)) {
             Ok(()) => return Ok(Seized::Ours(State::Running)),
             Err(errno) => errno,
         };

@@ -89,11 +89,11 @@ impl Process {
                 Ok(Some(Report::Ended(..))) => return self.note_end(tid),
                 Ok(None) | Err(Errno::EINTR) => {}
                 // Not a tracee any more: another thread's exec has swept it away, or a beat has taken its end.
-                Err(_) => return drop(self.threads.remove(&tid)),
+                Err(_) => return self.forget(tid),
             }
             let waited = since.elapsed();
             let state = match proc::thread_state(self.pid, tid) {
-                None => return drop(self.threads.remove(&tid)),
+                None => return self.forget(tid),
                 Some('Z') if tid == self.pid.leader() => State::Zombie,
                 Some('D') if waited > PATIENCE => State::Stopping { late: true },
                 Some(_) if waited > LONGEST => State::Stopping { late: true },
@@ -111,6 +111,11 @@ impl Process {
             }
             return;
         }
+    }
+
+    /// A thread that is no tracee any more: there is nothing to be taken.
+    fn forget(&mut self, tid: Tid) {
+        self.threads.remove(&tid);
     }
 
     /// Stopped threads make no others: when the kernel counts as many as are known, none is missing. Otherwise some were

@@ -13,6 +13,7 @@ use super::{Signal, Why};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
 use crate::kernel::proc::{self, SyscallNow};
+use crate::kernel::wait::Stop;
 
 /// An address by the file or kernel object that is mapped there.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
@@ -109,7 +110,10 @@ impl Process {
     fn doing(&self, tid: Tid) -> (Option<Syscall>, Option<RuntimeAddr>) {
         if let Some(stopped) = self.stopped_thread(tid) {
             let Ok(registers) = stopped.registers() else { return (None, None) };
-            return (registers.syscall().map(|(number, args)| Syscall::new(number, args)), Some(registers.pc()));
+            // After an exec the registers still name execve, but its arguments went with the old program.
+            let is_new = self.threads.get(&tid).is_some_and(|thread| thread.state == State::Stopped(Stop::Exec));
+            let call = registers.syscall().filter(|_| !is_new);
+            return (call.map(|(number, args)| Syscall::new(number, args)), Some(registers.pc()));
         }
         match proc::syscall_now(self.pid, tid) {
             Ok(SyscallNow::In { number, args, pc }) => (Some(Syscall::new(number, args)), Some(pc)),

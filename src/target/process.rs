@@ -228,30 +228,41 @@ impl Process {
         self.backlog = true;
     }
 
-    /// While it is held nothing stops any more but late threads and children; all can be killed.
+    /// While it is held nothing stops any more but late threads and children. Stopped threads end only with all of the
+    /// process, so that one of them tells for all whether it lives.
     fn take_in_held(&mut self) {
-        for _ in 0..MOST_CHANGES {
-            match wait::look_any_end() {
-                Ok(Some((tid, _))) => self.note_end(tid),
-                _ => break,
-            }
-            if !matches!(self.phase, Phase::Held { .. }) {
-                return;
+        let witness = self.threads.iter().find(|(_, thread)| matches!(thread.state, State::Stopped(_)));
+        let lives = witness.is_some_and(|(tid, _)| matches!(wait::look(*tid), Ok(Some(Report::Stopped(..)))));
+        let asked = |thread: &Thread| !lives || thread.is_late();
+        // The leader's end is reported last, and it has the lowest tid of all but reused ones.
+        let tids: Vec<Tid> =
+            self.threads.iter().rev().filter(|(_, thread)| asked(thread)).map(|(tid, _)| *tid).collect();
+        for tid in tids {
+            match wait::look(tid) {
+                Ok(Some(Report::Ended(..))) => self.note_end(tid),
+                Ok(Some(Report::Stopped(stop, _))) if self.threads.get(&tid).is_some_and(Thread::is_late) => {
+                    self.note_stop(tid, stop, self.origin_of(tid, stop), Why::Interrupt);
+                    self.news.push_back(News::Joined { process: self.pid, thread: tid });
+                }
+                _ => {}
             }
         }
-        let late: Vec<Tid> = self.threads.iter().filter(|(_, thread)| thread.is_late()).map(|(tid, _)| *tid).collect();
-        for tid in late {
-            if let Ok(Some(Report::Stopped(stop, _))) = wait::look(tid) {
-                self.note_stop(tid, stop, self.origin_of(tid, stop), Why::Interrupt);
-                self.news.push_back(News::Joined { process: self.pid, thread: tid });
-            }
+        if !matches!(self.phase, Phase::Ended { .. }) && !lives {
+            self.look_at_leader();
         }
         self.release_strays();
     }
 
+    /// The leader's end, which can be seen only once all others' have been taken.
+    fn look_at_leader(&mut self) {
+        if let Ok(Some(Report::Ended(..))) = wait::look(self.pid.leader()) {
+            self.note_end(self.pid.leader());
+        }
+    }
+
     /// A thread of the running process has stopped by itself.
     fn note_running_stop(&mut self, tid: Tid, stop: Stop) {
-        if !self.threads.contains_key(&tid) && !self.adopt(tid) {
+        if !self.threads.contains_key(&tid) && !self.adopt(tid, stop) {
             return;
         }
         let listening = self.threads.get(&tid).is_some_and(|thread| thread.state == State::Listening);
@@ -300,6 +311,8 @@ impl Process {
             thread.why = decide::why_stopped(stop, origin, started, asked);
         }
         match stop {
+            // At once, so that it holds however godbg ends. ESRCH: it has been killed.
+            Stop::Interrupt | Stop::Group(_) => drop(self.tracer.mend_interrupted_call(tid)),
             Stop::Clone => self.note_birth(tid, Birth::Clone),
             Stop::Fork => self.note_birth(tid, Birth::Fork),
             Stop::Vfork => self.note_birth(tid, Birth::Vfork),
@@ -337,13 +350,12 @@ impl Process {
 
     /// Takes the end of a thread; the leader's is the process's.
     pub(super) fn note_end(&mut self, tid: Tid) {
-        let taken = wait::take_end(tid);
         self.threads.remove(&tid);
         self.strays.retain(|stray| stray.leader() != tid);
         if tid != self.pid.leader() {
-            return;
-        }
-        if let Ok(Some((Report::Ended(end, status), usage))) = taken {
+            // Nothing is to be done if it is gone already.
+            let _ = wait::take_end(tid);
+        } else if let Ok(Some((Report::Ended(end, status), usage))) = wait::take_end_with_usage(tid) {
             self.finish(end, status, usage);
         }
     }
@@ -357,12 +369,13 @@ impl Process {
     }
 
     /// A tid that nobody told of has stopped: a new thread of ours, which joins, or a child, which is let go.
-    fn adopt(&mut self, tid: Tid) -> bool {
+    fn adopt(&mut self, tid: Tid, stop: Stop) -> bool {
         if self.is_ours(tid) {
             self.add(tid, State::Running);
             return true;
         }
-        let _ = self.tracer.detach(tid, None);
+        let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
+        let _ = self.tracer.detach(tid, signal);
         self.strays.retain(|stray| stray.leader() != tid);
         false
     }

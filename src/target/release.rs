@@ -111,8 +111,9 @@ impl Process {
                         self.note_end(tid);
                         break;
                     }
-                    // A stop that SIGKILL has just ended, or an exit on its way.
-                    Ok(_) => drop(wait::look_end_until_beat(tid)),
+                    Ok(None) => drop(wait::look_until_beat(tid)),
+                    // A stop that SIGKILL is about to end.
+                    Ok(Some(Report::Stopped(..))) => wait::until_beat(),
                     Err(_) => break,
                 }
             }
@@ -124,9 +125,9 @@ impl Process {
     /// Threads that were born too late to be known are tracees all the same, and keep the leader's end from being seen.
     fn reap_others(&mut self, begin: Instant) {
         while self.ended().is_none() && begin.elapsed() < KILL_PATIENCE {
-            match wait::look_any_end() {
-                Ok(Some((tid, _))) => self.note_end(tid),
-                _ => drop(wait::look_end_until_beat(self.pid.leader())),
+            match wait::look_any() {
+                Ok(Some((tid, Report::Ended(..)))) => self.note_end(tid),
+                _ => wait::until_beat(),
             }
         }
     }

@@ -58,6 +58,36 @@ impl Registers {
     }
 }
 
+/// `-EINTR` and `-ERESTARTNOHAND` (include/linux/errno.h) as the result register holds them.
+const INTERRUPTED: u64 = -4i64 as u64;
+const RESTART_UNLESS_HANDLED: u64 = -514i64 as u64;
+
+/// The code segment of 64-bit programs (`__USER_CS`); a 32-bit one has other system call numbers.
+const USER_CS: u64 = 0x33;
+
+impl Registers {
+    /// A few system calls answer EINTR to a stop that no signal handler saw, although they would wait for ever
+    /// (signal(7), "Interruption of system calls and library functions by stop signals"): their program would notice that
+    /// it was held. For a thread that was stopped in such a call and has no time limit to keep, this is where in `struct
+    /// user` a value is to be put, and the value: with it the kernel makes the call again when the thread goes on, or
+    /// answers EINTR if a signal handler runs first, as ever. A call with a time limit would begin its time anew, and keeps
+    /// its EINTR, which its program must be prepared for.
+    pub fn restart(&self) -> Option<(usize, u64)> {
+        if self.cs != USER_CS || self.rax != INTERRUPTED {
+            return None;
+        }
+        let [_, _, third, fourth, _, _] = self.syscall()?.1;
+        let waits_for_ever = match syscall_name(self.orig_rax)? {
+            "epoll_wait" | "epoll_pwait" => (fourth as i32) < 0,
+            "epoll_pwait2" | "semtimedop" => fourth == 0,
+            "rt_sigtimedwait" => third == 0,
+            "semop" => true,
+            _ => false,
+        };
+        waits_for_ever.then_some((std::mem::offset_of!(Registers, rax), RESTART_UNLESS_HANDLED))
+    }
+}
+
 /// The name of a system call by its number.
 pub fn syscall_name(number: u64) -> Option<&'static str> {
     syscalls::Sysno::new(usize::try_from(number).ok()?).map(|call| call.name())
@@ -72,6 +102,21 @@ mod tests {
         assert_eq!(std::mem::size_of::<Registers>(), 27 * 8);
         assert_eq!(std::mem::offset_of!(Registers, orig_rax), 15 * 8);
         assert_eq!(std::mem::offset_of!(Registers, rip), 16 * 8);
+    }
+
+    #[test]
+    fn only_endless_waits_are_made_again() {
+        let call = |number, r10, rdx, rax| {
+            Registers { orig_rax: number, r10, rdx, rax, cs: USER_CS, ..Registers::default() }.restart().is_some()
+        };
+        let never = -1i32 as u32 as u64;
+        assert!(call(232, never, 0, INTERRUPTED));
+        assert!(!call(232, 1000, 0, INTERRUPTED));
+        assert!(!call(232, never, 0, 1));
+        assert!(call(281, u64::MAX, 0, INTERRUPTED));
+        assert!(call(128, 8, 0, INTERRUPTED) && !call(128, 8, 0x7000, INTERRUPTED));
+        assert!(!call(0, 0, 0, INTERRUPTED), "read");
+        assert!(!call(u64::MAX, never, 0, INTERRUPTED), "not in a call");
     }
 
     #[test]

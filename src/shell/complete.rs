@@ -1,0 +1,313 @@
+//! What could stand at the cursor: read from the table of commands and each command's own grammar. Pure but for the
+//! programs of PATH; refuses to know the line editor.
+
+use std::os::unix::fs::PermissionsExt;
+
+use clap::Arg;
+
+use crate::session::page::is_hostile;
+use crate::session::settings;
+use crate::session::{Command, Commands, Completions, Group, Words};
+
+/// What could stand at the cursor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Want {
+    /// One of these words.
+    Word(String),
+    /// The pid or name of a process.
+    Process,
+    /// The number of a thread.
+    Thread,
+    /// A file or folder.
+    File,
+    /// A program: of PATH, or a file.
+    Program,
+}
+
+/// The word at the cursor and what it could become.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Spot {
+    /// Where the word begins.
+    pub start: usize,
+    /// What is there of it, without its quotes.
+    pub word: String,
+    /// What could stand there.
+    pub wants: Vec<Want>,
+}
+
+/// A word that fits, and how the list shows it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Candidate {
+    /// What is put in.
+    pub text: String,
+    /// What is shown.
+    pub shown: String,
+}
+
+/// Commands within commands are followed this deep.
+const DEEPEST: usize = 8;
+
+/// A PATH with more programs than this is listed only so far.
+const MOST_PROGRAMS: usize = 5000;
+
+/// Looks at the text before the cursor.
+pub fn spot(commands: Commands, before: &str) -> Spot {
+    let start = word_start(before);
+    let word = before[start..].trim_start_matches(['"', '\'']).to_owned();
+    let wants = if before.trim_start().starts_with('!') {
+        vec![Want::File]
+    } else {
+        shlex::split(&before[..start]).map_or_else(Vec::new, |words| command_wants(commands, &words, &word, 0))
+    };
+    Spot { start, word, wants }
+}
+
+/// Where the last word begins; at the end if the text ends in a space.
+fn word_start(text: &str) -> usize {
+    let (mut start, mut quote, mut escaped) = (0, None, false);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (None | Some('"'), '\\') => escaped = true,
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None, c) if c.is_whitespace() => start = at + c.len_utf8(),
+            _ => {}
+        }
+    }
+    start
+}
+
+fn words_wanted<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<Want> {
+    words.into_iter().map(|word| Want::Word(word.to_owned())).collect()
+}
+
+/// What could stand behind the words of a line.
+fn command_wants(commands: Commands, words: &[String], typed: &str, depth: usize) -> Vec<Want> {
+    let listed = || commands.0.iter().filter(|command| Group::ALL.contains(&command.group));
+    let names = || listed().flat_map(|command| command.aliases.iter().copied().chain([command.name]));
+    let Some(first) = words.first() else {
+        return words_wanted(names().filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == ' ')));
+    };
+    if words.len() == 1 {
+        let seconds: Vec<&str> =
+            names().filter_map(|name| name.strip_prefix(first.as_str())?.strip_prefix(' ')).collect();
+        if !seconds.is_empty() {
+            return words_wanted(seconds);
+        }
+    }
+    match commands.find(words) {
+        Ok((command, _)) if command.words == Words::Raw => vec![Want::File],
+        Ok((command, taken)) if depth < DEEPEST => argument_wants(commands, command, &words[taken..], typed, depth),
+        _ => Vec::new(),
+    }
+}
+
+/// What could stand behind the words of a command, by its grammar.
+fn argument_wants(commands: Commands, command: &Command, words: &[String], typed: &str, depth: usize) -> Vec<Want> {
+    let mut grammar = (command.args)().name(command.name);
+    grammar.build();
+    let positionals: Vec<&Arg> = grammar.get_positionals().collect();
+    let (mut place, mut before, mut options) = (0, "", true);
+    let mut rest = words.iter().enumerate();
+    while let Some((at, word)) = rest.next() {
+        if options && word == "--" {
+            options = false;
+            continue;
+        }
+        if options && let Some(option) = grammar.get_opts().find(|option| is_named(option, word)) {
+            if rest.next().is_none() {
+                return value_wants(option, before);
+            }
+            continue;
+        }
+        if options && word.len() > 1 && word.starts_with('-') {
+            continue;
+        }
+        let Some(positional) = positionals.get(place) else { return Vec::new() };
+        if takes_command(positional) {
+            return command_wants(commands, &words[at..], typed, depth + 1);
+        }
+        if positional.is_trailing_var_arg_set() {
+            // What stands behind a program's name is the program's own.
+            return vec![Want::File];
+        }
+        before = word;
+        place += usize::from(!takes_several(positional));
+    }
+    if options && typed.starts_with('-') {
+        return option_wants(&grammar);
+    }
+    match positionals.get(place) {
+        Some(positional) if takes_command(positional) => command_wants(commands, &[], typed, depth + 1),
+        Some(positional) => value_wants(positional, before),
+        None => Vec::new(),
+    }
+}
+
+fn is_named(option: &Arg, word: &str) -> bool {
+    let long = word.strip_prefix("--").is_some_and(|name| option.get_long() == Some(name));
+    let short = word.strip_prefix('-').is_some_and(|name| option.get_short().is_some_and(|c| name == c.to_string()));
+    (long || short) && option.get_action().takes_values()
+}
+
+fn takes_several(arg: &Arg) -> bool {
+    arg.get_num_args().is_some_and(|range| range.max_values() > 1)
+}
+
+fn takes_command(arg: &Arg) -> bool {
+    value_names(arg).any(|name| name == "COMMAND")
+}
+
+fn value_names(arg: &Arg) -> impl Iterator<Item = &str> {
+    arg.get_value_names().unwrap_or_default().iter().flat_map(|names| names.split('|'))
+}
+
+fn option_wants(grammar: &clap::Command) -> Vec<Want> {
+    let shown = grammar.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_positional());
+    let names = shown.flat_map(|arg| {
+        let long = arg.get_long().map(|long| format!("--{long}"));
+        long.or_else(|| arg.get_short().map(|short| format!("-{short}")))
+    });
+    names.map(Want::Word).collect()
+}
+
+/// What a value can be, by its name in the grammar; `before` is the word before it.
+fn value_wants(arg: &Arg, before: &str) -> Vec<Want> {
+    let mut wants: Vec<Want> =
+        arg.get_possible_values().iter().map(|value| Want::Word(value.get_name().to_owned())).collect();
+    for name in value_names(arg) {
+        match name {
+            "PID" | "NAME" => wants.push(Want::Process),
+            "N" | "TID" if value_names(arg).count() > 1 => wants.push(Want::Thread),
+            "FILE" | "DIR" | "PATH" => wants.push(Want::File),
+            "PROG" => wants.push(Want::Program),
+            "SETTING" => wants.extend(words_wanted(settings::ALL.iter().map(|setting| setting.name))),
+            "VALUE" => {
+                let setting = settings::ALL.iter().find(|setting| setting.name == before);
+                wants.extend(words_wanted(
+                    setting.into_iter().flat_map(|s| s.values.split('|')).filter(|v| is_literal(v)),
+                ));
+            }
+            name if is_literal(name) => wants.push(Want::Word(name.to_owned())),
+            _ => {}
+        }
+    }
+    wants.dedup();
+    wants
+}
+
+/// `all`, `off`, `&` stand for themselves; `TID`, `DURATION` for a value.
+fn is_literal(name: &str) -> bool {
+    !name.contains(|c: char| c.is_uppercase() || c == '=')
+}
+
+/// The candidates among words, processes, threads and programs. Files are the line editor's.
+pub fn candidates(spot: &Spot, facts: &Completions) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = spot.wants.iter().flat_map(|want| of_want(want, &spot.word, facts)).collect();
+    found.retain(|candidate| candidate.text.starts_with(&spot.word));
+    // Numbers by value, words by name.
+    found.sort_by(|a, b| (a.text.len(), &a.text).cmp(&(b.text.len(), &b.text)));
+    if found.iter().any(|candidate| !candidate.text.starts_with(|c: char| c.is_ascii_digit())) {
+        found.sort();
+    }
+    found.dedup();
+    found
+}
+
+fn of_want(want: &Want, word: &str, facts: &Completions) -> Vec<Candidate> {
+    let plain = |text: String| Candidate { shown: text.clone(), text };
+    match want {
+        Want::Word(text) => vec![plain(text.clone())],
+        Want::Thread => facts.threads.iter().map(|number| plain(number.to_string())).collect(),
+        Want::Process => facts.processes.iter().filter_map(|(pid, name)| process(pid.0, name, word)).collect(),
+        Want::Program if !word.is_empty() && !word.contains('/') => programs(word).into_iter().map(plain).collect(),
+        Want::Program | Want::File => Vec::new(),
+    }
+}
+
+/// A process by its pid, or by its name once a letter has been typed.
+fn process(pid: i32, name: &str, word: &str) -> Option<Candidate> {
+    let shown = format!("{pid} ({})", crate::session::page::escape(name));
+    if word.is_empty() || word.starts_with(|c: char| c.is_ascii_digit()) {
+        return Some(Candidate { text: pid.to_string(), shown });
+    }
+    let clean = !name.is_empty() && !name.chars().any(|c| is_hostile(c) || c.is_whitespace());
+    let text = shlex::try_quote(name).ok().filter(|_| clean)?;
+    Some(Candidate { shown: text.to_string(), text: text.into_owned() })
+}
+
+fn programs(word: &str) -> Vec<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let entries = std::env::split_paths(&path).filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry)));
+    let fitting = named.filter(|(name, _)| name.starts_with(word) && !name.chars().any(is_hostile));
+    let can_run = |path: std::path::PathBuf| {
+        path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+    };
+    fitting.filter(|(_, entry)| can_run(entry.path())).map(|(name, _)| name).take(MOST_PROGRAMS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Pid;
+    use crate::commands::TABLE;
+
+    fn complete(before: &str) -> Vec<String> {
+        let facts = Completions {
+            threads: (1..=12).collect(),
+            processes: vec![(Pid(77), "postgres".into()), (Pid(1311), "goforloop".into()), (Pid(8), "e\x1bvil".into())],
+        };
+        candidates(&spot(TABLE, before), &facts).into_iter().map(|candidate| candidate.text).collect()
+    }
+
+    fn wants(before: &str) -> Vec<Want> {
+        spot(TABLE, before).wants
+    }
+
+    #[test]
+    fn the_word_at_the_cursor_is_found_through_quotes() {
+        for (text, start) in
+            [("", 0), ("ab", 0), ("ab ", 3), ("ab cd", 3), ("a 'b c", 2), ("a b\\ c", 2), ("a \"b\" c", 6)]
+        {
+            assert_eq!(word_start(text), start, "{text}");
+        }
+    }
+
+    #[test]
+    fn commands_come_first_by_name_and_alias() {
+        assert_eq!(complete("deta"), ["detach"]);
+        assert_eq!(complete("thr"), ["thread", "threads"]);
+        assert!(complete("").contains(&"quit".to_owned()));
+        assert!(complete("info ").contains(&"threads".to_owned()), "{:?}", complete("info "));
+        assert_eq!(complete("nonsense x"), [""; 0]);
+    }
+
+    #[test]
+    fn options_and_values_come_from_the_grammar() {
+        assert_eq!(complete("attach --l"), ["--leash"]);
+        assert_eq!(complete("attach "), ["8", "77", "1311"]);
+        assert_eq!(complete("attach --leash 5s 13"), ["1311"]);
+        assert_eq!(complete("attach --leash "), [""; 0]);
+        assert_eq!(complete("attach po"), ["postgres"]);
+        assert_eq!(complete("attach e"), [""; 0]);
+        assert_eq!(complete("thread 1"), ["1", "10", "11", "12"]);
+        assert_eq!(complete("thread a"), ["all"]);
+        assert_eq!(complete("set col"), ["color"]);
+        assert_eq!(complete("set color a"), ["always", "auto"]);
+        assert_eq!(wants("exec --cwd "), [Want::File]);
+        assert_eq!(wants("exec --no-aslr "), [Want::Program]);
+        assert_eq!(wants("exec prog -"), [Want::File]);
+        assert_eq!(wants("source x"), [Want::File]);
+        assert_eq!(wants("!ls x"), [Want::File]);
+    }
+
+    #[test]
+    fn commands_within_commands_are_followed() {
+        assert_eq!(complete("thread 3 deta"), ["detach"]);
+        assert_eq!(complete("try attach po"), ["postgres"]);
+        assert_eq!(complete("try try thread all det"), ["detach"]);
+        assert_eq!(complete("help deta"), ["detach"]);
+    }
+}

@@ -1,0 +1,152 @@
+//! Where answers and notices go: standard output as text or JSON, errors to standard error. A write that fails is
+//! remembered, never a panic, and the runner ends godbg for it. Knows no commands.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use super::cli::Format;
+use super::render::{self, Look};
+use super::{json, prompt};
+use crate::session::page::{Page, escape};
+use crate::session::settings::Color;
+use crate::session::{Event, Failure, Prompt, Reply, Show};
+
+/// The screen, shared by the threads that write to it.
+pub struct Screen {
+    format: Format,
+    echoes: bool,
+    settings: Mutex<(Color, Option<u16>)>,
+    lost: Mutex<Option<io::Error>>,
+}
+
+impl Screen {
+    /// A screen. `quiet`: script lines are not echoed.
+    pub fn new(format: Format, quiet: bool, color: Color) -> Screen {
+        Screen {
+            format,
+            echoes: !quiet && format == Format::Text,
+            settings: Mutex::new((color, None)),
+            lost: Mutex::default(),
+        }
+    }
+
+    /// Whether answers are JSON.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Takes over what `set color` and `set width` say now.
+    pub fn adopt(&self, color: Color, width: Option<u16>) {
+        *lock(&self.settings) = (color, width);
+    }
+
+    /// How text on standard output looks now.
+    pub fn look(&self) -> Look {
+        let (color, width) = *lock(&self.settings);
+        let stdout = io::stdout();
+        let width = width.or_else(|| Some(terminal_size::terminal_size_of(stdout.lock())?.0.0));
+        Look { color: wants_color(color, &stdout), width: width.map(usize::from) }
+    }
+
+    /// Shows a reply.
+    pub fn reply(&self, command: &str, reply: &Reply) {
+        match self.format {
+            Format::Text => self.page(&reply.page()),
+            Format::Json => self.write(&json::success(command, &reply.json())),
+        }
+    }
+
+    /// Shows that a command without a reply of its own (`quit`, `source`) succeeded.
+    pub fn done(&self, command: &str) {
+        if self.is_json() {
+            self.write(&json::success(command, &Value::Object(Default::default())));
+        }
+    }
+
+    /// Shows a failure. `place` is where in which script it happened.
+    pub fn failure(&self, command: &str, failure: &Failure, place: Option<&str>) {
+        match self.format {
+            Format::Text => self.complain(failure, place),
+            Format::Json => self.write(&json::failure(command, failure)),
+        }
+    }
+
+    /// Shows a failure on standard error, whatever the format.
+    pub fn complain(&self, failure: &Failure, place: Option<&str>) {
+        let look = Look { color: wants_color(lock(&self.settings).0, &io::stderr()), width: None };
+        // A closed standard error leaves nobody to tell.
+        let _ = io::stderr().write_all(render::failure(failure, place, look).as_bytes());
+    }
+
+    /// Shows an event.
+    pub fn event(&self, event: &Event) {
+        self.write(&self.event_text(event));
+    }
+
+    /// An event as it would be shown.
+    pub fn event_text(&self, event: &Event) -> String {
+        match self.format {
+            Format::Text => {
+                let mut page = Page::default();
+                event.show(&mut page);
+                render::page(&page, self.look())
+            }
+            Format::Json => json::event(event),
+        }
+    }
+
+    /// Shows a script's line behind the prompt that it would have had.
+    pub fn echo(&self, prompt: &Prompt, line: &str) {
+        if self.echoes {
+            self.write(&format!("{}{}\n", prompt::without_leash(prompt), escape(line)));
+        }
+    }
+
+    /// Tells a person something that is no answer; not in JSON.
+    pub fn say(&self, text: &str) {
+        if !self.is_json() {
+            self.write(&format!("{text}\n"));
+        }
+    }
+
+    /// After a Ctrl-C the terminal has written `^C` where the next line should begin.
+    pub fn step_behind_ctrl_c(&self, interrupted: bool) {
+        if interrupted && io::stdin().is_terminal() && io::stdout().is_terminal() {
+            self.say("");
+        }
+    }
+
+    fn page(&self, page: &Page) {
+        self.write(&render::page(page, self.look()));
+    }
+
+    fn write(&self, text: &str) {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        if let Err(error) = written {
+            lock(&self.lost).get_or_insert(error);
+        }
+    }
+
+    /// The first write that failed, if one did.
+    pub fn lost(&self) -> Option<io::Error> {
+        lock(&self.lost).take()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wants_color(color: Color, stream: &impl IsTerminal) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            stream.is_terminal() && !refused && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+        }
+    }
+}
