@@ -404,8 +404,8 @@ fn a_name_finds_its_process_and_several_are_listed() {
     let first = Fixture::of("sleeper").copied_to(&path).args(["2"]).start();
     let outcome = Godbg::new().args(["--batch", "attach", &name, "-e", "detach"]).run();
     outcome.success().says(&first.pid().to_string());
-    let second = Fixture::of("sleeper").copied_to(&dir.path().join("other")).args(["2"]).start();
-    std::fs::write(format!("/proc/{}/comm", second.pid()), &name).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let second = Fixture::of("sleeper").copied_to(&other.path().join(&name)).args(["2"]).start();
     let outcome = Godbg::new().args(["--batch", "attach", &name]).run().status(1);
     let all = format!("{}{}", outcome.stdout, outcome.stderr);
     for target in [&first, &second] {
