@@ -10,7 +10,7 @@ use crate::session::command::{args, no_question, parse, reply};
 use crate::session::event::show_late;
 use crate::session::page::{Page, Span, Style};
 use crate::session::{AttachFacts, Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words, duration};
-use crate::target::{self, Candidate, LateThread, ThreadSignal, Why};
+use crate::target::{self, Candidate, LARGEST_PID, LateThread, ThreadSignal, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "attach",
@@ -75,10 +75,9 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 
 /// The process that a word means. What begins like a number is one; all else is a name.
 fn find(word: &str) -> Result<Pid, Failure> {
-    let largest = target::largest_pid();
     let numeric = word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
     if let Ok(pid) = word.parse::<i32>()
-        && (1..=largest).contains(&pid)
+        && (1..=LARGEST_PID).contains(&pid)
     {
         return Ok(Pid(pid));
     }
@@ -87,7 +86,7 @@ fn find(word: &str) -> Result<Pid, Failure> {
     match called.as_slice() {
         [one] => Ok(one.pid),
         [] if numeric => Err(Failure::usage(
-            format!("attach: {short:?} is no pid: a whole number from 1 to {largest}"),
+            format!("attach: {short:?} is no pid: a whole number from 1 to {LARGEST_PID}"),
             "usage: attach [--leash DURATION] PID|NAME; ps lists the processes",
         )),
         [] => Err(Failure::usage(

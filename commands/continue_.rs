@@ -71,7 +71,7 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Continued> {
     let outcome = match cx.session.wait_for_process(None) {
         // Ctrl-C at a terminal means the process; in a script it ends the script.
         Err(error) if error.is::<Interrupted>() && cx.session.interactive => {
-            if cx.session.take_request() != Some(Signal::INT) {
+            if cx.session.request() != Some(Signal::INT) {
                 return Err(error);
             }
             return Ok(Continued::Stopped(cx.session.interrupt()?));
@@ -81,10 +81,12 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Continued> {
     match outcome {
         ProcessOutcome::Stopped(report) => {
             let started = cx.session.current().is_some_and(|process| process.origin() == Origin::Started);
-            if started && report.why == Why::Interrupt && !cx.session.interactive {
-                // Ctrl-C went to the program, which had the terminal; it was meant for the script.
+            if started && report.why == Why::Interrupt {
+                // Ctrl-C went to the program, which had the terminal; it was meant for godbg, or for its script.
                 cx.session.request_interrupt();
-                return Err(Interrupted.into());
+                if !cx.session.interactive {
+                    return Err(Interrupted.into());
+                }
             }
             Ok(Continued::Stopped(report))
         }

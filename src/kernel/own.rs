@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -128,6 +129,14 @@ pub struct Terminal {
 
 static TERMINAL: Mutex<Option<Arc<Terminal>>> = Mutex::new(None);
 
+/// Whether a line is being edited on the terminal.
+static EDITING: AtomicBool = AtomicBool::new(false);
+
+/// Says whether a line is being edited on the terminal: [`leave`] then ends what the editor began.
+pub fn set_editing(editing: bool) {
+    EDITING.store(editing, Ordering::Relaxed);
+}
+
 impl Terminal {
     /// Remembers the settings of the terminal on standard input, for [`leave`] too. `None`: there is none, or another
     /// process group has it.
@@ -174,6 +183,10 @@ pub fn leave(status: i32) -> ! {
         let stdin = io::stdin();
         let _ = unistd::tcsetpgrp(stdin.as_fd(), terminal.own_group);
         terminal.restore(stdin.as_fd());
+        // The line editor may be in the middle of a line, with bracketed paste on.
+        if EDITING.load(Ordering::Relaxed) {
+            let _ = unistd::write(stdin.as_fd(), b"\x1b[?2004l\r\n");
+        }
     }
     // SAFETY: ends the process without running destructors of threads that may be in the middle of something.
     unsafe { libc::_exit(status) }

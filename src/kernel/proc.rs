@@ -206,10 +206,8 @@ pub fn user_name(uid: u32) -> String {
     user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// The largest pid that this kernel gives out (`kernel.pid_max`, proc_sys_kernel(5)).
-pub fn largest_pid() -> i32 {
-    read_text("/proc/sys/kernel/pid_max").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1 << 22)
-}
+/// The largest pid that any Linux gives out (`PID_MAX_LIMIT`, proc_sys_kernel(5)): 2^22.
+pub const LARGEST_PID: i32 = 1 << 22;
 
 /// Whether one of this process's threads is in another namespace of a kind (`pid`, `mnt`, `user`) than godbg is.
 /// `None`: the kernel does not let us compare them.

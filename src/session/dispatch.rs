@@ -1,10 +1,13 @@
 //! From a line to an answer: split it, find the command, check what it needs, run it. On the tracer thread.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::command::{Command, Needs, Outcome, Words};
 use super::failure::{Failure, Interrupted};
+use super::settings::Settings;
 use super::state::{Context, Prompt, Session};
+use super::tracer::Post;
 use crate::kernel::signal::Signal;
 
 /// A line longer than this is refused: nothing that a person or script means is that long.
@@ -18,6 +21,8 @@ pub struct Answer {
     pub request: Option<Signal>,
     /// What the prompt should show now.
     pub prompt: Prompt,
+    /// The settings now.
+    pub settings: Settings,
 }
 
 /// A line, split and found in the table.
@@ -38,14 +43,58 @@ pub fn execute(session: &mut Session, line: &str) -> Option<Answer> {
     Some(answer(session, result))
 }
 
-/// Runs a command whose words are split already (`godbg attach …`).
-pub fn execute_words(session: &mut Session, words: &[String]) -> Answer {
-    let result = run_words(session, words);
-    answer(session, result)
+fn answer(session: &mut Session, result: Result<Outcome, Failure>) -> Answer {
+    Answer { result, request: session.take_request(), prompt: session.prompt(), settings: session.settings.clone() }
 }
 
-fn answer(session: &mut Session, result: Result<Outcome, Failure>) -> Answer {
-    Answer { result, request: session.take_request(), prompt: session.prompt() }
+/// A step of a script.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A line as it was written.
+    Line(String),
+    /// A command whose words are split already.
+    Words(Vec<String>),
+    /// A line that cannot be a command, and why.
+    Refused(&'static str),
+}
+
+/// Runs the lines of a script one after the other, without asking anybody in between: what a line answers is shown while
+/// the next one runs, so that a process is held for the commands and not for the screen. Ends behind the first line that
+/// fails, is interrupted, or leaves something to the shell; or when `cancel` is set.
+pub fn execute_all(session: &mut Session, works: Vec<Work>, echoes: bool, cancel: &AtomicBool) {
+    let parsed: Vec<Result<Option<Parsed>, Failure>> = works.iter().map(|work| parse_work(session, work)).collect();
+    for (index, parsed) in parsed.into_iter().enumerate() {
+        if cancel.load(Ordering::Relaxed) {
+            return;
+        }
+        if echoes {
+            session.outbox.add(Post::Begins(index, session.prompt()));
+        }
+        let result = match parsed {
+            Ok(None) => {
+                session.outbox.add(Post::Done(index, None));
+                continue;
+            }
+            // A request that came between two lines ends the script as one within a line does.
+            Ok(Some(_)) if session.request.is_some() => Err(Failure::interrupted("interrupted")),
+            Ok(Some(parsed)) => run(session, &parsed),
+            Err(failure) => Err(failure),
+        };
+        let answer = answer(session, result);
+        let ends = !matches!(answer.result, Ok(Outcome::Reply(_))) || answer.request.is_some();
+        session.outbox.add(Post::Done(index, Some(Box::new(answer))));
+        if ends {
+            return;
+        }
+    }
+}
+
+fn parse_work(session: &Session, work: &Work) -> Result<Option<Parsed>, Failure> {
+    match work {
+        Work::Line(line) => parse(session, line),
+        Work::Words(words) => parse_words(session, words).map(Some),
+        Work::Refused(why) => Err(Failure::plain(*why)),
+    }
 }
 
 /// What a person has to be asked before this line runs, if anything.
@@ -56,13 +105,18 @@ pub fn question(session: &Session, line: &str) -> Option<String> {
 
 /// Runs the words of one command inside another (`thread 3 regs`, `try attach 7`).
 pub fn run_words(session: &mut Session, words: &[String]) -> Result<Outcome, Failure> {
+    let parsed = parse_words(session, words)?;
+    run(session, &parsed)
+}
+
+fn parse_words(session: &Session, words: &[String]) -> Result<Parsed, Failure> {
     let (command, taken) = session.commands.find(words)?;
     let words = match command.words {
         Words::Split => words[taken..].to_vec(),
         Words::Raw if words.len() == taken => Vec::new(),
         Words::Raw => vec![words[taken..].join(" ")],
     };
-    run(session, &Parsed { command, words })
+    Ok(Parsed { command, words })
 }
 
 fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {

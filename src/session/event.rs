@@ -99,6 +99,7 @@ impl Show for Event {
             Event::LetGo { process, thread } => {
                 page.line(format!("process {process}: thread {thread} has woken and was let go"));
             }
+            Event::Missed { events } => page.line(format!("{events} earlier events were dropped: nobody read them")),
             Event::LeashOver { process, held_ms } => {
                 let held = duration::show(std::time::Duration::from_millis(*held_ms));
                 let text =

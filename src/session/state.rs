@@ -315,6 +315,11 @@ impl Session {
         self.outbox.post(event);
     }
 
+    /// The signal that asks the command at hand to stop, if one came.
+    pub fn request(&self) -> Option<Signal> {
+        self.request
+    }
+
     /// SIGINT, if it came since the last call.
     pub fn take_request(&mut self) -> Option<Signal> {
         if self.request == Some(Signal::INT) { self.request.take() } else { None }

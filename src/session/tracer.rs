@@ -9,8 +9,11 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
 
+use super::dispatch::Answer;
+#[cfg(doc)]
+use super::dispatch::execute_all;
 use super::event::Event;
-use super::{Commands, Session, panics};
+use super::{Commands, Prompt, Session, panics};
 use crate::kernel::own::{self, Bell, Poller};
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
@@ -38,16 +41,41 @@ pub struct Outbox {
     changed: Condvar,
 }
 
+/// One thing that the tracer thread tells, in the order in which it happened.
+pub enum Post {
+    /// An event.
+    Event(Event),
+    /// A line of a script is about to run, with the prompt that it would have had ([`execute_all`]).
+    Begins(usize, Prompt),
+    /// A line of a script has run. `None`: it is blank or a comment.
+    Done(usize, Option<Box<Answer>>),
+}
+
 #[derive(Default)]
 struct OutboxState {
-    events: VecDeque<Event>,
+    posts: VecDeque<Post>,
+    /// How many events had to be dropped, because nobody came to read them.
+    missed: u64,
     jobs_done: u64,
     at_prompt: bool,
     closed: bool,
 }
 
-/// How many events are kept for a reader that does not come; then the oldest go, and the next one says so.
-const MOST_EVENTS: usize = 10_000;
+/// How many posts are kept for a reader that does not come; then the oldest events go, and the reader is told.
+const MOST_POSTS: usize = 10_000;
+
+impl OutboxState {
+    fn drain(&mut self) -> Vec<Post> {
+        let missed = std::mem::take(&mut self.missed);
+        let gap = (missed > 0).then_some(Post::Event(Event::Missed { events: missed }));
+        gap.into_iter().chain(self.posts.drain(..)).collect()
+    }
+
+    fn drain_events(&mut self) -> Vec<Event> {
+        let posts = self.drain().into_iter();
+        posts.filter_map(|post| if let Post::Event(event) = post { Some(event) } else { None }).collect()
+    }
+}
 
 impl Outbox {
     fn lock(&self) -> MutexGuard<'_, OutboxState> {
@@ -56,11 +84,18 @@ impl Outbox {
 
     /// Adds an event. Never blocks: the target may be held while the reader's terminal is stuck.
     pub(super) fn post(&self, event: Event) {
+        self.add(Post::Event(event));
+    }
+
+    /// Adds a post. Never blocks.
+    pub(super) fn add(&self, post: Post) {
         let mut state = self.lock();
-        if state.events.len() >= MOST_EVENTS {
-            state.events.pop_front();
+        if state.posts.len() >= MOST_POSTS && matches!(state.posts.front(), Some(Post::Event(_))) {
+            state.posts.pop_front();
+            state.missed += 1;
         }
-        state.events.push_back(event);
+        state.posts.push_back(post);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -71,7 +106,7 @@ impl Outbox {
 
     /// Takes the events that have come since the last call.
     pub fn take(&self) -> Vec<Event> {
-        self.lock().events.drain(..).collect()
+        self.lock().drain_events()
     }
 
     /// Says whether a person is looking at the prompt now: then [`Outbox::next_at_prompt`] gets the events.
@@ -88,8 +123,8 @@ impl Outbox {
             if state.closed {
                 return None;
             }
-            if state.at_prompt && !state.events.is_empty() {
-                return Some(state.events.drain(..).collect());
+            if state.at_prompt && !state.posts.is_empty() {
+                return Some(state.drain_events());
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -132,6 +167,19 @@ impl TracerHandle {
         job: impl FnOnce(&mut Session) -> R + Send + 'static,
         mut on_event: impl FnMut(Event),
     ) -> Result<R, Panicked> {
+        self.run_with_posts(job, |post| {
+            if let Post::Event(event) = post {
+                on_event(event);
+            }
+        })
+    }
+
+    /// The same for a job that posts more than events.
+    pub fn run_with_posts<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Session) -> R + Send + 'static,
+        mut on_post: impl FnMut(Post),
+    ) -> Result<R, Panicked> {
         let (answer, answers) = mpsc::channel();
         let outbox = self.outbox.clone();
         let before = outbox.lock().jobs_done;
@@ -148,8 +196,8 @@ impl TracerHandle {
         }
         self.bell.ring();
         loop {
-            let (events, done) = self.wait_for_news(before);
-            events.into_iter().for_each(&mut on_event);
+            let (posts, done) = self.wait_for_news(before);
+            posts.into_iter().for_each(&mut on_post);
             if done {
                 break;
             }
@@ -161,13 +209,13 @@ impl TracerHandle {
         }
     }
 
-    fn wait_for_news(&self, before: u64) -> (Vec<Event>, bool) {
+    fn wait_for_news(&self, before: u64) -> (Vec<Post>, bool) {
         let mut state = self.outbox.lock();
-        while state.events.is_empty() && state.jobs_done == before && !state.closed {
+        while state.posts.is_empty() && state.jobs_done == before && !state.closed {
             state = self.outbox.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let done = state.jobs_done != before || state.closed;
-        (state.events.drain(..).collect(), done)
+        (state.drain(), done)
     }
 
     /// What the session tells of its own accord.

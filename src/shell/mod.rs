@@ -1,6 +1,7 @@
 //! The front end for people and scripts: the command line, scripts, the prompt, and how answers are shown. The session
 //! and the commands decide what happens; nothing here knows a process.
 
+mod ahead;
 mod cli;
 mod complete;
 mod editor;
@@ -86,7 +87,7 @@ fn status(ended: Result<(), Stop>, runner: &Runner, screen: &Screen) -> u8 {
     match ended {
         Ok(()) | Err(Stop::Quit) => u8::from(runner.failed),
         Err(Stop::Usage) => USAGE,
-        Err(Stop::Failed(_)) => FAILED,
+        Err(Stop::Failed(_) | Stop::Begin) => FAILED,
         Err(Stop::Interrupted) => INTERRUPTED,
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => FAILED,
         Err(Stop::Output(error)) => {
@@ -106,10 +107,7 @@ fn front(plan: &Plan, runner: &mut Runner) -> Result<(), Stop> {
     let prompt_opens = io::stdin().is_terminal() && !plan.batch;
     tell_session(plan, prompt_opens, runner)?;
     let sources = open(&plan.items, runner)?;
-    if !plan.begin.is_empty() {
-        runner.begin(&plan.begin)?;
-    }
-    match run_all(sources, runner) {
+    match runner.run_ahead(&plan.begin, sources) {
         // As gdb does: the person at the terminal may go on from there.
         Err(Stop::Failed(_)) if prompt_opens => runner.failed = true,
         other => other?,
@@ -117,7 +115,11 @@ fn front(plan: &Plan, runner: &mut Runner) -> Result<(), Stop> {
     if prompt_opens {
         return repl::run(runner, plan.quiet);
     }
-    if plan.batch { Ok(()) } else { run_all(open(&[Item::Stdin], runner)?, runner) }
+    if plan.batch {
+        Ok(())
+    } else {
+        open(&[Item::Stdin], runner)?.into_iter().try_for_each(|stdin| runner.script(stdin))
+    }
 }
 
 fn tell_session(plan: &Plan, prompt_opens: bool, runner: &Runner) -> Result<(), Stop> {
@@ -162,8 +164,4 @@ fn stdin(runner: &Runner) -> Result<Source, Failure> {
     let own = io::stdin().as_fd().try_clone_to_owned();
     let own = own.map_err(|error| Failure::plain(format!("cannot read stdin: {}", script::words(&error))))?;
     Ok(Source::stdin(runner.attentive(File::from(own))))
-}
-
-fn run_all(sources: Vec<Source>, runner: &mut Runner) -> Result<(), Stop> {
-    sources.into_iter().try_for_each(|source| runner.script(source))
 }

@@ -10,6 +10,7 @@ use super::history::History;
 use super::notices;
 use super::prompt::{self, Since};
 use super::runner::{Giver, Runner, Stop};
+use crate::kernel::own;
 use crate::session::{Failure, Prompt, dispatch};
 
 /// What a person sees first.
@@ -87,7 +88,9 @@ impl<'a> Repl<'a> {
         self.assistant().color.set(self.runner.screen().look().color);
         let outbox = self.runner.handle().outbox();
         outbox.set_at_prompt(true);
+        own::set_editing(true);
         let line = self.editor.readline(&prompt::text(&prompt));
+        own::set_editing(false);
         outbox.set_at_prompt(false);
         let events = self.assistant().events.take();
         events.iter().for_each(|event| self.runner.screen().event(event));

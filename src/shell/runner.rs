@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::screen::Screen;
 use super::script::{Line, Source};
-use crate::session::dispatch::{self, Answer};
-use crate::session::settings::Color;
+use crate::session::dispatch;
 use crate::session::tracer::{Panicked, TracerHandle};
 use crate::session::{Event, Failure, FailureKind, Outcome, Prompt, Reply, Session};
 use crate::target::Signal;
@@ -19,7 +18,9 @@ const DEEPEST: usize = 32;
 pub enum Stop {
     /// A command failed.
     Failed(Failure),
-    /// The words of the command line's own `attach` or `exec` make no sense.
+    /// The command line's own `attach` or `exec` failed.
+    Begin,
+    /// Its words make no sense.
     Usage,
     /// SIGINT came.
     Interrupted,
@@ -42,25 +43,12 @@ pub enum Giver<'a> {
 
 /// The way from lines to the screen.
 pub struct Runner {
-    handle: Arc<TracerHandle>,
-    screen: Arc<Screen>,
+    pub(super) handle: Arc<TracerHandle>,
+    pub(super) screen: Arc<Screen>,
     /// The files that are being run, the outermost first.
-    running: Vec<Option<(u64, u64)>>,
+    pub(super) running: Vec<Option<(u64, u64)>>,
     /// Whether any command failed so far: the exit status.
     pub failed: bool,
-}
-
-/// What a job on the tracer thread brings back beside its answer.
-struct Seen {
-    answer: Option<Answer>,
-    color: Color,
-    width: Option<u16>,
-}
-
-impl Seen {
-    fn of(session: &Session, answer: Option<Answer>) -> Seen {
-        Seen { answer, color: session.settings.color, width: session.settings.width }
-    }
 }
 
 impl Runner {
@@ -100,38 +88,15 @@ impl Runner {
         outcome.map_err(|Panicked { message }| Stop::Bug(message))
     }
 
-    /// Runs the first command of the command line, whose words are split already.
-    pub fn begin(&mut self, words: &[String]) -> Result<(), Stop> {
-        let owned = words.to_vec();
-        let seen = self.run(move |session| {
-            let answer = dispatch::execute_words(session, &owned);
-            Seen::of(session, Some(answer))
-        })?;
-        let line = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
-        let answer = seen.answer.expect("words are no comment");
-        let interrupted = answer.request == Some(Signal::INT);
-        self.screen.step_behind_ctrl_c(interrupted);
-        match answer.result {
-            // Wrong words on the command line are told as clap tells its own.
-            Err(failure) if failure.kind == FailureKind::Usage => {
-                self.screen.complain(&failure, None);
-                return Err(Stop::Usage);
-            }
-            result => self.show(&line, result, None)?,
-        }
-        if interrupted { Err(Stop::Interrupted) } else { Ok(()) }
-    }
-
     /// Runs one line.
     pub fn line(&mut self, line: &str, giver: Giver<'_>) -> Result<(), Stop> {
         let (owned, typed) = (line.to_owned(), matches!(giver, Giver::Person));
-        let seen = self.run(move |session| {
+        let answer = self.run(move |session| {
             session.interactive = typed;
-            let answer = dispatch::execute(session, &owned);
-            Seen::of(session, answer)
+            dispatch::execute(session, &owned)
         })?;
-        self.screen.adopt(seen.color, seen.width);
-        let Some(answer) = seen.answer else { return Ok(()) };
+        let Some(answer) = answer else { return Ok(()) };
+        self.screen.adopt(&answer.settings);
         let interrupted = !typed && answer.request == Some(Signal::INT);
         self.screen.step_behind_ctrl_c(answer.request == Some(Signal::INT));
         let place = match giver {
@@ -143,7 +108,12 @@ impl Runner {
     }
 
     /// Shows a line's result, running the script that it may have brought.
-    fn show(&mut self, line: &str, result: Result<Outcome, Failure>, place: Option<&str>) -> Result<(), Stop> {
+    pub(super) fn show(
+        &mut self,
+        line: &str,
+        result: Result<Outcome, Failure>,
+        place: Option<&str>,
+    ) -> Result<(), Stop> {
         match result {
             Ok(Outcome::Reply(reply)) => self.show_reply(line, &reply),
             Ok(Outcome::Script(script)) => self.nested(line, Source::read(script), place),
@@ -157,13 +127,13 @@ impl Runner {
         }
     }
 
-    fn show_reply(&self, line: &str, reply: &Reply) -> Result<(), Stop> {
+    pub(super) fn show_reply(&self, line: &str, reply: &Reply) -> Result<(), Stop> {
         self.screen.reply(line, reply);
         self.check_output()
     }
 
     /// Shows a failure and ends what it happened in.
-    fn fail(&self, line: &str, failure: Failure, place: Option<&str>) -> Result<(), Stop> {
+    pub(super) fn fail(&self, line: &str, failure: Failure, place: Option<&str>) -> Result<(), Stop> {
         self.screen.failure(line, &failure, place);
         self.check_output()?;
         if failure.kind == FailureKind::Interrupted {
@@ -173,7 +143,7 @@ impl Runner {
         Err(Stop::Failed(Failure { message, ..failure }))
     }
 
-    fn check_output(&self) -> Result<(), Stop> {
+    pub(super) fn check_output(&self) -> Result<(), Stop> {
         self.screen.lost().map_or(Ok(()), |error| Err(Stop::Output(error)))
     }
 

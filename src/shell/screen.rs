@@ -11,7 +11,7 @@ use super::render::{self, Look};
 use super::{json, prompt};
 use crate::session::page::{Page, escape};
 use crate::session::settings::Color;
-use crate::session::{Event, Failure, Prompt, Reply, Show};
+use crate::session::{Event, Failure, Prompt, Reply, Settings, Show};
 
 /// The screen, shared by the threads that write to it.
 pub struct Screen {
@@ -38,8 +38,8 @@ impl Screen {
     }
 
     /// Takes over what `set color` and `set width` say now.
-    pub fn adopt(&self, color: Color, width: Option<u16>) {
-        *lock(&self.settings) = (color, width);
+    pub fn adopt(&self, settings: &Settings) {
+        *lock(&self.settings) = (settings.color, settings.width);
     }
 
     /// How text on standard output looks now.
@@ -48,6 +48,11 @@ impl Screen {
         let stdout = io::stdout();
         let width = width.or_else(|| Some(terminal_size::terminal_size_of(stdout.lock())?.0.0));
         Look { color: wants_color(color, &stdout), width: width.map(usize::from) }
+    }
+
+    /// Whether script lines are echoed.
+    pub fn echoes(&self) -> bool {
+        self.echoes
     }
 
     /// Shows a reply.

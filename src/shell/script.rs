@@ -25,6 +25,8 @@ pub struct Source {
     pub identity: Option<(u64, u64)>,
     /// Whether a failing line is reported and passed over.
     pub tolerant: bool,
+    /// Whether reading may wait for whoever writes it.
+    pub waits: bool,
     reader: Box<dyn BufRead>,
     lines: usize,
 }
@@ -66,18 +68,20 @@ impl Source {
             return Err(failure("it is a directory"));
         }
         let identity = Some((facts.dev(), facts.ino()));
-        let reader: Box<dyn Read> = if facts.is_file() { Box::new(file) } else { attentive(file) };
-        Ok(Source::new(&name, identity, Box::new(BufReader::new(reader))))
+        let waits = !facts.is_file();
+        let reader: Box<dyn Read> = if waits { attentive(file) } else { Box::new(file) };
+        Ok(Source { waits, ..Source::new(&name, identity, Box::new(BufReader::new(reader))) })
     }
 
     /// Standard input, read as it comes.
     pub fn stdin(reader: impl Read + 'static) -> Source {
         let facts = std::fs::metadata("/dev/stdin").ok().filter(std::fs::Metadata::is_file);
-        Source::new("stdin", facts.map(|facts| (facts.dev(), facts.ino())), Box::new(BufReader::new(reader)))
+        let identity = facts.map(|facts| (facts.dev(), facts.ino()));
+        Source { waits: true, ..Source::new("stdin", identity, Box::new(BufReader::new(reader))) }
     }
 
     fn new(name: &str, identity: Option<(u64, u64)>, reader: Box<dyn BufRead>) -> Source {
-        Source { name: name.to_owned(), identity, tolerant: false, reader, lines: 0 }
+        Source { name: name.to_owned(), identity, tolerant: false, waits: false, reader, lines: 0 }
     }
 
     /// The next line; `None` at the end.

@@ -20,11 +20,12 @@ pub use listing::{Place, ThreadFacts};
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, Why};
 pub use process::{Origin, Process, Resumed};
 pub use release::{Leaving, Released};
-pub use running::{Candidate, called, candidate, candidates, describe, largest_pid};
+pub use running::{Candidate, called, candidate, candidates, describe};
 pub use syscalls::Syscall;
 pub use thread::StoppedThread;
 
 pub use crate::kernel::metronome::Metronome;
+pub use crate::kernel::proc::LARGEST_PID;
 pub use crate::kernel::ptrace::Tracer;
 pub use crate::kernel::signal::{Signal, SignalOrigin};
 pub use crate::kernel::wait::{End, Usage};

@@ -139,4 +139,9 @@ pub enum News {
         /// How long it had been held, in milliseconds.
         held_ms: u64,
     },
+    /// More happened than anybody came to read: the oldest events were dropped.
+    Missed {
+        /// How many.
+        events: u64,
+    },
 }

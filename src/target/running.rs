@@ -42,11 +42,6 @@ pub fn called(name: &str) -> Vec<Candidate> {
     others.filter(|one| one.is_called(name)).collect()
 }
 
-/// The largest pid that this kernel gives out.
-pub fn largest_pid() -> i32 {
-    proc::largest_pid()
-}
-
 /// All processes, by pid.
 pub fn candidates() -> Vec<Candidate> {
     proc::processes().unwrap_or_default().into_iter().filter_map(candidate).collect()
