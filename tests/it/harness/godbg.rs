@@ -183,6 +183,18 @@ impl Live {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// Sends a line again and again until godbg ends.
+    #[track_caller]
+    pub fn send_until_exit(&mut self, line: &str) -> ExitStatus {
+        let (mut stdin, mut status) = (self.stdin.take().unwrap(), None);
+        wait_until(SOON, "godbg to end", || {
+            drop(writeln!(stdin, "{line}"));
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
     /// Standard output up to now.
     pub fn output(&self) -> String {
         self.stdout.as_ref().map_or_else(String::new, Capture::text)

@@ -33,6 +33,12 @@ pub fn signal(pid: i32, signal: Signal) {
     nix::sys::signal::kill(Pid::from_raw(pid), signal).unwrap();
 }
 
+/// A pid that could be one and is not.
+pub fn unused_pid() -> i32 {
+    let most: i32 = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap().trim().parse().unwrap();
+    (1..most).rev().find(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()).unwrap()
+}
+
 /// One line of /proc/PID/status, or `None` when there is no such process (any more).
 pub fn status_of(pid: i32, field: &str) -> Option<String> {
     field_of(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, field)
