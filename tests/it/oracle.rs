@@ -78,7 +78,7 @@ fn a_thread_that_stays_traced_is_seen() {
 fn the_screen_shows_what_a_person_would_see() {
     let screen = Screen::of(b"godbg> ech\r\x1b[Kgodbg> \x1b[1mecho\x1b[m abc\x1b[3D\x1b[Kx\r\nnext\x1b[1A\rG");
     assert_eq!(screen.rows(), ["Godbg> echo x", "next"]);
-    assert_eq!((screen.cursor_row().as_str(), screen.cursor_column()), ("Godbg> echo x", 1));
+    assert_eq!((screen.cursor_row().as_str(), screen.cursor_position()), ("Godbg> echo x", (0, 1)));
     assert_eq!(screen.unknown, Vec::<String>::new());
     assert_eq!(Screen::of(b"\x1b]0;title").unknown.len(), 1);
 }

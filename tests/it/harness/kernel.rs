@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -174,13 +174,14 @@ pub fn assert_text_unchanged(pid: i32) {
     let threads = threads(pid);
     // A zombie leader has no memory: any live thread does.
     let Some(alive) = threads.iter().find(|thread| thread.state != 'Z').map(|thread| thread.tid) else { return };
-    let exe = fs::read_link(format!("/proc/{alive}/exe")).unwrap();
+    // By its inode: the path may be deleted, or written with escapes.
+    let inode = fs::metadata(format!("/proc/{alive}/exe")).unwrap().ino().to_string();
     let (file, memory) = (open(alive, "exe"), open(alive, "mem"));
     let maps = fs::read_to_string(format!("/proc/{alive}/maps")).unwrap();
     let mut compared = 0;
-    for line in maps.lines().filter(|line| line.ends_with(exe.to_str().unwrap_or("\0"))) {
+    for line in maps.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        if !words[1].contains('x') {
+        if !words[1].contains('x') || words[4] != inode {
             continue;
         }
         let (from, to) = words[0].split_once('-').unwrap();
@@ -194,7 +195,7 @@ pub fn assert_text_unchanged(pid: i32) {
         assert_eq!(wrong.map(|at| (from + at as u64, there[at], here[at])), None, "changed code (address, now, file)");
         compared += length;
     }
-    assert!(compared > 0 || exe.to_str().is_none(), "no code of {exe:?} in the maps of {pid}");
+    assert!(compared > 0, "no code of inode {inode} in\n{maps}");
 }
 
 fn open(pid: i32, name: &str) -> File {

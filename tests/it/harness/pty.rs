@@ -27,6 +27,7 @@ pub struct Pty {
     reader: Option<JoinHandle<()>>,
     hung_up: Arc<AtomicBool>,
     bytes: Arc<Mutex<Vec<u8>>>,
+    answered_below: Option<usize>,
     child: Child,
     /// Keeps the home that godbg works in.
     _setup: Godbg,
@@ -45,7 +46,15 @@ impl Pty {
             let (terminal, bytes, hung_up) = (terminal.try_clone().unwrap(), Arc::clone(&bytes), Arc::clone(&hung_up));
             std::thread::spawn(move || read_until(terminal, &bytes, &hung_up))
         };
-        Self { terminal: Some(terminal), reader: Some(reader), hung_up, bytes, child, _setup: setup }
+        Self {
+            terminal: Some(terminal),
+            reader: Some(reader),
+            hung_up,
+            bytes,
+            answered_below: None,
+            child,
+            _setup: setup,
+        }
     }
 
     /// Starts it and waits for the prompt.
@@ -61,6 +70,9 @@ impl Pty {
 
     /// Presses keys.
     pub fn send(&mut self, keys: &str) {
+        if keys.contains(['\r', '\u{3}']) {
+            self.answered_below = Some(self.screen().cursor_position().0);
+        }
         self.terminal.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
     }
 
@@ -100,9 +112,12 @@ impl Pty {
     }
 
     /// Waits until the cursor's row is this and nothing more (blanks at the end left out).
+    /// It must stand below the row that the last Return or Ctrl-C was pressed in.
     #[track_caller]
     pub fn expect_prompt(&self, row: &str) {
-        self.wait_screen(&format!("the row {row:?}"), |screen| screen.cursor_row() == row.trim_end());
+        self.wait_screen(&format!("the row {row:?}"), |screen| {
+            screen.cursor_row() == row.trim_end() && Some(screen.cursor_position().0) > self.answered_below
+        });
     }
 
     /// Waits until the cursor's row ends in this.

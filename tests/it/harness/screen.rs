@@ -41,8 +41,9 @@ impl Screen {
         self.rows()[self.row].clone()
     }
 
-    pub fn cursor_column(&self) -> usize {
-        self.column
+    /// Row and column, from 0.
+    pub fn cursor_position(&self) -> (usize, usize) {
+        (self.row, self.column)
     }
 
     fn move_to(&mut self, row: usize, column: usize) {
