@@ -74,17 +74,13 @@ fn prompt() -> Regex {
 /// Plays a session; the complaint if it went otherwise.
 fn play(path: &Path) -> Option<String> {
     let session = Session::read(path);
-    let fixture = session.value("fixture").map(|words| {
-        let words: Vec<&str> = words.split_whitespace().collect();
-        (words[0] != "go")
-            .then(|| Fixture::start(words[0], &words[1..]))
-            .or_else(|| Fixture::start_go(words[1], &words[2..]))
-    });
-    // A Go fixture without Go was said loudly.
-    let fixture = match fixture {
-        Some(None) => return None,
-        Some(fixture) => fixture,
+    let fixture = match session.value("fixture") {
         None => None,
+        Some(words) => {
+            let mut words = words.split_whitespace();
+            // A slow beat: the main thread is found asleep. A missing compiler was said loudly.
+            Some(Fixture::of_any(words.next().unwrap())?.env("FIXTURE_BEAT_US", "500000").args(words).start())
+        }
     };
     let fill = |text: &str| {
         let pid = fixture.as_ref().map_or(0, Fixture::pid).to_string();
@@ -140,17 +136,43 @@ fn general(text: &str, tids: &[i32], own: i32) -> String {
     for (index, pid) in started.iter().enumerate() {
         replace(&format!(r"\b{pid}\b"), &format!("<new{}>", index + 1));
     }
-    replace(r"\+0x[0-9a-f]+", "+<off>");
-    replace(r"0x[0-9a-f]{8,16}", "<addr>");
-    replace(r"/tmp/\.tmp\w+", "<dir>");
-    replace(r"\b\d+(\.\d+)? ?(ns|µs|us|ms|s|min|h)\b", "<time>");
-    replace(r"\b\d+(\.\d+)? (B|KiB|MiB|GiB|minor|major|in|out|voluntary|involuntary)\b", "<n> $2");
-    replace(r"libc\.so\.6|libc-[0-9.]+\.so", "libc");
-    // Columns are as wide as their widest number, which differs too. A blank line end is nobody's wish.
-    replace(r"(\S) {2,}", "$1  ");
-    replace(r"(?m)^ +(\S)", "  $1");
-    replace(r"(?m)[ \t]+$", "");
-    text
+    let prompt = prompt();
+    let lines = text.lines().map(|line| match prompt.find(line) {
+        // What follows a prompt is input: it must stay what it is.
+        Some(found) => {
+            format!("{}{}\n", general_line(found.as_str().trim_end()), &line[found.as_str().trim_end().len()..])
+        }
+        None => format!("{}\n", general_line(line)),
+    });
+    lines.collect()
+}
+
+/// Replaces what differs from run to run in a line that godbg wrote.
+fn general_line(line: &str) -> String {
+    let patterns: &[(&str, &str)] = &[
+        (r"\+0x[0-9a-f]+", "+<off>"),
+        (r"0x[0-9a-f]{8,16}", "<addr>"),
+        (r"/\S*/fixtures/[0-9a-f]{16}/", "<fixtures>/"),
+        (r"/tmp/\.tmp\w+", "<dir>"),
+        (r"(/usr)?/bin/(dash|bash|busybox)", "<sh>"),
+        (r"thread \d+ of godbg", "thread <tracer> of godbg"),
+        (r"from 1 to \d+", "from 1 to <most>"),
+        (r"\b\d+(\.\d+)? ?(ns|µs|us|ms|s|min|h)\b", "<time>"),
+        (r"\b\d+(\.\d+)? (B|KiB|MiB|GiB|minor|major|in|out|voluntary|involuntary)\b", "<n> $2"),
+        (r#""(\w+_ms|\w+_us|pc|module_offset|tracer)":[0-9.e-]+"#, "\"$1\":<n>"),
+        (r#""syscall_args":\[[^\]]*\]"#, "\"syscall_args\":<args>"),
+        (r"/\S*/libc\b", "<libc>"),
+        (r"libc\.so\.6|libc-[0-9.]+\.so", "libc"),
+        // A sleep that a stop broke off is made again under another name.
+        (r"restart_syscall\(\)|clock_nanosleep\([^)]*\)", "<sleep>"),
+        // Columns are as wide as their widest number, which differs too. A blank line end is nobody's wish.
+        (r"(\S) {2,}", "$1  "),
+        (r"^ +(\S)", "  $1"),
+        (r"[ \t]+$", ""),
+    ];
+    patterns
+        .iter()
+        .fold(line.to_owned(), |line, (pattern, by)| Regex::new(pattern).unwrap().replace_all(&line, *by).into_owned())
 }
 
 /// A plain difference: what is the same at the beginning and at the end is left out.
@@ -174,5 +196,7 @@ fn what_differs_from_run_to_run_is_replaced() {
         said,
         "process <pid> (x): 2 threads stopped in <time>\n*  1  <pid>  T  <addr> libc+<off>\n  2  <tid2>\n"
     );
-    assert_eq!(general("status 0x80057f, 10.2 s, 27 KiB", &[], 1), "status 0x80057f, <time>, <n> KiB");
+    assert_eq!(general("status 0x80057f, 10.2 s, 27 KiB", &[], 1), "status 0x80057f, <time>, <n> KiB\n");
+    let said = general("[7 stopped, leash 9s] godbg> sleep  2s\n", &[7], 1);
+    assert_eq!(said, "[<pid> stopped, leash <time>] godbg> sleep  2s\n");
 }

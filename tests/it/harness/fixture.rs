@@ -48,6 +48,7 @@ pub struct Builder {
     program: PathBuf,
     wrapper: Vec<OsString>,
     args: Vec<OsString>,
+    envs: Vec<(&'static str, &'static str)>,
 }
 
 impl Builder {
@@ -69,6 +70,11 @@ impl Builder {
         self
     }
 
+    pub fn env(mut self, key: &'static str, value: &'static str) -> Self {
+        self.envs.push((key, value));
+        self
+    }
+
     pub fn start(self) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -76,7 +82,7 @@ impl Builder {
         let words: Vec<OsString> = self.wrapper.into_iter().chain([self.program.clone().into()]).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg(dir.path().join("counters")).args(self.args);
-        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.current_dir(dir.path()).envs(self.envs).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
         let mut fixture = Fixture { child, counters, dir };
         let begin = Instant::now();
@@ -101,8 +107,7 @@ pub struct Fixture {
 impl Fixture {
     /// A C or Rust fixture, whose compilers are there wherever this test was built.
     pub fn of(name: &str) -> Builder {
-        let program = toolchain::program(name).expect("the C compiler that links Rust");
-        Builder { program, wrapper: Vec::new(), args: Vec::new() }
+        Self::of_any(name).expect("the C compiler that links Rust")
     }
 
     pub fn start(name: &str, args: &[&str]) -> Self {
@@ -111,9 +116,13 @@ impl Fixture {
 
     /// A Go fixture, or `None`, said loudly, where there is no Go.
     pub fn start_go(name: &str, args: &[&str]) -> Option<Self> {
+        Self::of_any(name).map(|builder| builder.args(args).start())
+    }
+
+    /// A fixture of any language; `None` where its compiler is missing.
+    pub fn of_any(name: &str) -> Option<Builder> {
         let program = toolchain::program(name)?;
-        let builder = Builder { program, wrapper: Vec::new(), args: Vec::new() };
-        Some(builder.args(args).start())
+        Some(Builder { program, wrapper: Vec::new(), args: Vec::new(), envs: Vec::new() })
     }
 
     pub fn pid(&self) -> i32 {
