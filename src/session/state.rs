@@ -369,6 +369,7 @@ impl Session {
     }
 
     fn take_in(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+        self.outbox.flush();
         let wakeup = self.poller.wait(deadline).context("cannot wait for events")?;
         if let Some(process) = &mut self.process
             && (wakeup.child.is_some() || process.has_backlog())

@@ -85,9 +85,18 @@ impl Outbox {
     /// Adds an event. Never blocks: the target may be held while the reader's terminal is stuck.
     pub(super) fn post(&self, event: Event) {
         self.add(Post::Event(event));
+        self.changed.notify_all();
     }
 
-    /// Adds a post. Never blocks.
+    /// Lets the reader have what was added. The tracer thread does so before it waits for anything and when a job is
+    /// done, not with each line: a reader that wakes while the process is held takes a processor from it.
+    pub(super) fn flush(&self) {
+        if !self.lock().posts.is_empty() {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Adds a post, to be flushed. Never blocks.
     pub(super) fn add(&self, post: Post) {
         let mut state = self.lock();
         if state.posts.len() >= MOST_POSTS && matches!(state.posts.front(), Some(Post::Event(_))) {
@@ -95,8 +104,6 @@ impl Outbox {
             state.missed += 1;
         }
         state.posts.push_back(post);
-        drop(state);
-        self.changed.notify_all();
     }
 
     fn job_done(&self) {

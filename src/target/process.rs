@@ -242,6 +242,7 @@ impl Process {
                 Ok(Some(Report::Ended(..))) => self.note_end(tid),
                 Ok(Some(Report::Stopped(stop, _))) if self.threads.get(&tid).is_some_and(Thread::is_late) => {
                     self.note_stop(tid, stop, self.origin_of(tid, stop), Why::Interrupt);
+                    self.mend_call(tid, stop);
                     self.news.push_back(News::Joined { process: self.pid, thread: tid });
                 }
                 _ => {}
@@ -268,6 +269,7 @@ impl Process {
         let listening = self.threads.get(&tid).is_some_and(|thread| thread.state == State::Listening);
         let origin = self.origin_of(tid, stop);
         self.note_stop(tid, stop, origin, Why::Interrupt);
+        self.mend_call(tid, stop);
         let started = self.origin == Origin::Started;
         let request = match decide::after_stop(stop, origin, started, listening) {
             Action::Report(why) => return self.stop_for(tid, why),
@@ -311,13 +313,20 @@ impl Process {
             thread.why = decide::why_stopped(stop, origin, started, asked);
         }
         match stop {
-            // At once, so that it holds however godbg ends. ESRCH: it has been killed.
-            Stop::Interrupt | Stop::Group(_) => drop(self.tracer.mend_interrupted_call(tid)),
             Stop::Clone => self.note_birth(tid, Birth::Clone),
             Stop::Fork => self.note_birth(tid, Birth::Fork),
             Stop::Vfork => self.note_birth(tid, Birth::Vfork),
             Stop::Exec => self.note_exec(tid),
             _ => {}
+        }
+    }
+
+    /// A thread that was stopped in an endless wait is to wait on: the program must not see that it was held. Done when it
+    /// stops, not when it goes on, so that it holds however godbg ends.
+    pub(super) fn mend_call(&self, tid: Tid, stop: Stop) {
+        if matches!(stop, Stop::Interrupt | Stop::Group(_)) {
+            // ESRCH: it has been killed.
+            let _ = self.tracer.mend_interrupted_call(tid);
         }
     }
 
