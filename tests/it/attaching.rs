@@ -57,14 +57,14 @@ fn sleeping_calls_are_not_cut_short() {
 }
 
 #[test]
-fn epoll_wait_comes_back_at_most_once_a_stop() {
+fn an_endless_epoll_wait_does_not_come_back() {
     let target = Fixture::start("epoll_eintr", &[]);
     for _ in 0..10 {
         attached(target.pid(), "").success();
     }
     target.assert_beats();
-    assert!(target.get(3) <= 10, "{} EINTR of 10 stops", target.get(3));
-    assert_eq!(target.get(4), 0);
+    // The kernel ends epoll_wait with EINTR at every stop; godbg has it made again.
+    assert_eq!((target.get(3), target.get(4)), (0, 0), "(EINTR, others) of 10 stops");
 }
 
 #[test]
