@@ -1,15 +1,16 @@
 //! `exec`: what a program that godbg starts gets, and what becomes of it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 
+use crate::harness::copy_program;
 use crate::harness::fixture::{BEAT, Counters};
 use crate::harness::godbg::{Godbg, Live};
 use crate::harness::kernel::{self, SOON, wait_until};
 use crate::harness::pty::{CTRL_C, Pty};
-use crate::harness::toolchain::program;
+use crate::harness::toolchain::{program, sources};
 
 fn path_of(name: &str) -> String {
     program(name).unwrap().display().to_string()
@@ -136,17 +137,13 @@ fn it_stops_before_its_first_instruction_and_says_how_it_ended() {
 fn a_script_with_an_interpreter_line_runs() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("script");
-    std::fs::copy(toolchain_sources().join("loop.sh"), &path).unwrap();
+    copy_program(&sources().join("loop.sh"), &path);
     let mut godbg = Godbg::new().start();
     godbg.send(&format!("exec {} 0.01\ncontinue &", path.display()));
     godbg.expect("pid: ");
     godbg.send("interrupt\nkill\necho over");
     godbg.expect("\nover");
     godbg.finish().success();
-}
-
-fn toolchain_sources() -> PathBuf {
-    crate::harness::toolchain::sources()
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Builder {
 
     /// Runs a copy of the program under another path.
     pub fn copied_to(mut self, path: &Path) -> Self {
-        fs::copy(&self.program, path).unwrap();
+        super::copy_program(&self.program, path);
         self.program = path.to_owned();
         self
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -51,8 +52,7 @@ impl Godbg {
     pub fn as_nobody() -> Self {
         let mut this = Self::by_words(Vec::new());
         let copy = this.home.path().join("godbg");
-        fs::copy(PROGRAM, &copy).unwrap();
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        super::copy_program(Path::new(PROGRAM), &copy);
         fs::set_permissions(this.home.path(), fs::Permissions::from_mode(0o777)).unwrap();
         this.words = NOBODY.iter().map(OsString::from).chain([copy.into()]).collect();
         this
@@ -178,9 +178,9 @@ impl Live {
         self.child.id().cast_signed()
     }
 
-    /// Sends one line of commands.
-    pub fn send(&mut self, line: &str) {
-        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    /// Sends lines of commands, in one write. A godbg that has ended meanwhile is found out by what is asked next.
+    pub fn send(&mut self, lines: &str) {
+        drop(self.stdin.as_mut().unwrap().write_all(format!("{lines}\n").as_bytes()));
     }
 
     /// Sends a line again and again until godbg ends.

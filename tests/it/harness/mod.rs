@@ -9,6 +9,8 @@ pub mod toolchain;
 pub mod watched;
 
 use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 
 /// True when the reduced counts are asked for (`GODBG_QUICK=1`).
@@ -25,6 +27,13 @@ pub fn skip(what: &str) {
         said.push(what.to_owned());
         drop(writeln!(std::io::stderr(), "\n*** SKIPPED: {what} ***"));
     }
+}
+
+/// Copies a program. Another process does it: a descriptor open for writing here could be inherited by what another
+/// test is just starting, and the copy would be "busy" (ETXTBSY).
+pub fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("install").arg("-m755").args([from, to]).status().unwrap();
+    assert!(status.success(), "copy {from:?} to {to:?}");
 }
 
 /// True for root, which the tests of permissions need to become somebody else.
