@@ -1,0 +1,16 @@
+//! The integration tests: they run the built `godbg` on fixtures and ask the kernel, the target and its parent what happened.
+#![allow(clippy::unwrap_used)]
+
+mod attaching;
+mod exec;
+mod harness;
+mod layers;
+mod leash;
+mod leaving;
+mod oracle;
+mod schema;
+mod sessions;
+mod starting;
+mod terminal;
+mod torture;
+mod wrong_input;
