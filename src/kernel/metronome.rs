@@ -3,8 +3,7 @@
 //! of ptrace with exec (below). Knows neither threads nor processes.
 
 use std::cell::RefCell;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use nix::libc;
@@ -14,13 +13,13 @@ use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 
 use super::own;
-use crate::addr::Tid;
+use crate::addr::Pid;
 
-/// The tracees whose ends a beat takes in, while PTRACE_SEIZE may block: execve(2) in the target holds
+/// The process whose dead threads a beat takes in, while PTRACE_SEIZE may block on it: execve(2) in the target holds
 /// `cred_guard_mutex`, which PTRACE_SEIZE needs, while it waits for its traced sibling threads to be reaped, which only
-/// their tracer can do (ptrace(2), BUGS). Null: none.
-static SEIZED: AtomicPtr<Tid> = AtomicPtr::new(ptr::null_mut());
-static SEIZED_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// their tracer can do (ptrace(2), BUGS). Some of them nobody has heard of yet: the kernel seizes what seized threads make.
+/// 0: none.
+static SEIZING: AtomicI32 = AtomicI32::new(0);
 
 /// How long after the start, and how often from then on, a beat comes. A repeated beat closes the gap in which the
 /// first one arrives just before the wait begins.
@@ -37,19 +36,77 @@ pub struct Beating<'a> {
 }
 
 extern "C" fn beat(_: libc::c_int) {
-    let tids = SEIZED.load(Ordering::Acquire);
-    if tids.is_null() {
+    let pid = SEIZING.load(Ordering::Relaxed);
+    if pid == 0 {
         return;
     }
     // Async-signal-safe: system calls on the stack's memory, and errno is put back.
-    // SAFETY: the list is only published around one system call of this very thread, during which nobody changes it.
+    // SAFETY: errno belongs to this thread.
     unsafe {
         let errno = libc::__errno_location();
         let saved = *errno;
-        for index in 0..SEIZED_COUNT.load(Ordering::Acquire) {
-            reap((*tids.add(index)).0);
-        }
+        reap_dead_threads(pid);
         *errno = saved;
+    }
+}
+
+/// Takes the ends of all threads that `/proc/PID/task` lists. Threads that have ended stay listed until they are taken.
+///
+/// # Safety
+/// Async-signal-safe; needs errno to be put back by the caller.
+unsafe fn reap_dead_threads(pid: i32) {
+    let mut path = [0u8; 32];
+    write_path(&mut path, pid);
+    // SAFETY: a NUL-terminated path, a buffer that lives on the stack, and a descriptor that is closed again.
+    unsafe {
+        let folder = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC);
+        if folder < 0 {
+            return;
+        }
+        let mut buffer = [0u64; 512];
+        let size = std::mem::size_of_val(&buffer);
+        loop {
+            let got = libc::syscall(libc::SYS_getdents64, folder, buffer.as_mut_ptr(), size);
+            if got <= 0 {
+                break;
+            }
+            let bytes = std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), got as usize);
+            for_each_number(bytes, |tid| reap(tid));
+        }
+        libc::close(folder);
+    }
+}
+
+/// Writes `/proc/PID/task` without allocating.
+fn write_path(path: &mut [u8; 32], pid: i32) {
+    let mut digits = [0u8; 10];
+    let (mut left, mut count) = (pid, 0);
+    while left > 0 {
+        digits[count] = b'0' + (left % 10) as u8;
+        left /= 10;
+        count += 1;
+    }
+    let number = digits[..count].iter().rev();
+    let text = b"/proc/".iter().chain(number).chain(b"/task");
+    for (slot, byte) in path.iter_mut().zip(text) {
+        *slot = *byte;
+    }
+}
+
+/// The names of `struct linux_dirent64` records (getdents64(2)) that are numbers.
+fn for_each_number(records: &[u8], mut each: impl FnMut(i32)) {
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let mut rest = records;
+    while let Some(&[low, high]) = rest.get(LENGTH..LENGTH + 2) {
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let Some(name) = rest.get(NAME..length) else { return };
+        let digits = name.iter().take_while(|byte| byte.is_ascii_digit());
+        let number = digits.fold(0i32, |number, digit| number.wrapping_mul(10).wrapping_add(i32::from(digit - b'0')));
+        if number > 0 {
+            each(number);
+        }
+        rest = &rest[length..];
     }
 }
 
@@ -69,12 +126,11 @@ unsafe fn reap(tid: i32) {
     }
 }
 
-/// Makes a call that may block until one of `seized` is reaped, and reaps them at every beat meanwhile.
-pub fn reaping<R>(seized: &mut [Tid], call: impl FnOnce() -> R) -> R {
-    SEIZED_COUNT.store(seized.len(), Ordering::Release);
-    SEIZED.store(seized.as_mut_ptr(), Ordering::Release);
+/// Makes a call that may block until threads of `pid` are reaped, and reaps them at every beat meanwhile.
+pub fn reaping<R>(pid: Pid, call: impl FnOnce() -> R) -> R {
+    SEIZING.store(pid.0, Ordering::Relaxed);
     let answer = call();
-    SEIZED.store(ptr::null_mut(), Ordering::Release);
+    SEIZING.store(0, Ordering::Relaxed);
     answer
 }
 
@@ -106,5 +162,32 @@ impl Drop for Beating<'_> {
             .timer
             .borrow_mut()
             .set(Expiration::OneShot(TimeSpec::from_duration(Duration::ZERO)), TimerSetTimeFlags::empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_written_without_allocating() {
+        let mut path = [0; 32];
+        write_path(&mut path, 4_194_303);
+        assert!(path.starts_with(b"/proc/4194303/task\0"));
+    }
+
+    #[test]
+    fn the_tids_of_this_process_are_found() {
+        let folder = std::fs::File::open("/proc/self/task").expect("own tasks");
+        let mut buffer = [0u64; 512];
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&folder);
+        // SAFETY: the buffer is live and as long as is said.
+        let got = unsafe { libc::syscall(libc::SYS_getdents64, descriptor, buffer.as_mut_ptr(), 4096usize) };
+        // SAFETY: so many bytes of it were written.
+        let bytes = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), got as usize) };
+        let mut found = Vec::new();
+        for_each_number(bytes, |tid| found.push(tid));
+        assert!(found.contains(&own::tid().0), "{found:?}");
+        for_each_number(&bytes[..10], |_| panic!("a record that is cut off"));
     }
 }

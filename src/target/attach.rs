@@ -115,7 +115,6 @@ impl Process {
         let begin = Instant::now();
         let metronome = self.metronome.clone();
         let _beating = metronome.start();
-        let mut seized: Vec<Tid> = Vec::new();
         loop {
             let tids = proc::tasks(self.pid).map_err(|_| Error::DiedMeanwhile(self.pid))?;
             let mut found = 0;
@@ -124,11 +123,8 @@ impl Process {
                     continue;
                 }
                 found += 1;
-                match self.seize(tid, &mut seized)? {
-                    Seized::Ours(state) => {
-                        seized.push(tid);
-                        self.add(tid, state);
-                    }
+                match self.seize(tid)? {
+                    Seized::Ours(state) => self.add(tid, state),
                     Seized::Untraced => {
                         self.add(tid, State::Zombie);
                         self.threads.entry(tid).and_modify(|thread| thread.traced = false);
@@ -144,9 +140,9 @@ impl Process {
         if self.threads.is_empty() { Err(Error::DiedMeanwhile(self.pid)) } else { Ok(()) }
     }
 
-    fn seize(&self, tid: Tid, seized: &mut [Tid]) -> Result<Seized> {
+    fn seize(&self, tid: Tid) -> Result<Seized> {
         // An exec in the target can keep this from returning until those that it ended are reaped.
-        let errno = match metronome::reaping(seized, || self.tracer.seize(tid, OnTracerDeath::LetRun)) {
+        let errno = match metronome::reaping(self.pid, || self.tracer.seize(tid, OnTracerDeath::LetRun)) {
             Ok(()) => return Ok(Seized::Ours(State::Running)),
             Err(errno) => errno,
         };
@@ -159,6 +155,8 @@ impl Process {
             (_, _) if tracer == Some(self.tracer.tid()) => Ok(Seized::Ours(State::Stopping { late: false })),
             (_, Some('Z' | 'X')) if tid == self.pid.leader() => Ok(Seized::Untraced),
             (_, Some('Z' | 'X')) => Ok(Seized::Gone),
+            // It was dying when it was asked, and its tid has another owner since (an exec); the next pass sees that one.
+            (Errno::EPERM, _) if tracer.is_none() && access::is_allowed(self.pid) => Ok(Seized::Gone),
             (Errno::EPERM | Errno::EACCES, _) => Err(match tracer {
                 Some(tracer) => traced_by(self.pid, tracer),
                 None => Error::Denied(self.pid, access::explain(self.pid)),

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use super::process::{Phase, Process};
-use super::thread::State;
+use super::thread::{State, Thread};
 use super::{Error, Result, StopReport, Why};
 use crate::addr::Tid;
 use crate::kernel::ptrace::OnTracerDeath;
 use crate::kernel::wait::{self, Report};
-use crate::kernel::{Errno, proc};
+use crate::kernel::{Errno, metronome, proc};
 
 /// How long a thread that sleeps in the kernel (state D) is waited for before the others go first.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -72,6 +72,10 @@ impl Process {
                 return;
             }
             for tid in awaited {
+                // An exec that another's wait told of has swept some away, and has brought the leader's stop.
+                if !self.threads.get(&tid).is_some_and(Thread::is_awaited) {
+                    continue;
+                }
                 self.await_stop(tid, since, why, &mut hurried);
                 if matches!(self.phase, Phase::Ended { .. }) {
                     return;
@@ -156,7 +160,7 @@ impl Process {
 
     /// Takes in a thread that the list shows and nobody told of. True: it is one more to wait for.
     fn seize_missed(&mut self, tid: Tid) -> bool {
-        match self.tracer.seize(tid, OnTracerDeath::LetRun) {
+        match metronome::reaping(self.pid, || self.tracer.seize(tid, OnTracerDeath::LetRun)) {
             Ok(()) => {}
             // Already ours, by the clone that made it; or dead.
             Err(Errno::EPERM) if proc::tracer_of(tid).is_ok_and(|tracer| tracer == Some(self.tracer.tid())) => {}

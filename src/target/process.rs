@@ -282,8 +282,9 @@ impl Process {
     /// Takes the ends of threads that were killed while they stood still.
     pub(super) fn take_dead(&mut self) {
         let stopped = self.threads.iter().filter(|(_, thread)| matches!(thread.state, State::Stopped(_)));
-        // The leader's end is reported last, and it has the lowest tid of all but reused ones.
-        let tids: Vec<Tid> = stopped.rev().map(|(tid, _)| *tid).collect();
+        let mut tids: Vec<Tid> = stopped.map(|(tid, _)| *tid).collect();
+        // The leader's end is reported last.
+        tids.sort_by_key(|tid| *tid == self.pid.leader());
         for tid in tids {
             if matches!(wait::look(tid), Ok(Some(Report::Ended(..)))) {
                 self.note_end(tid);
