@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::session::command::{args, no_question, parse, reply, usage};
-use crate::session::page::{Page, Span, Style};
+use crate::session::page::{Column, Page, Span, Style, Table};
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
 
 pub(super) const COMMAND: Command = Command {
@@ -76,15 +76,22 @@ impl Show for Help {
         if let [one] = self.commands.as_slice() {
             return show_one(one, page);
         }
+        let mut rows = Vec::new();
         for group in Group::ALL {
-            page.spans(vec![Span::new(group.title(), Style::Strong)]);
+            rows.push(vec![Span::new(group.title(), Style::Strong), Span::default()]);
             for entry in self.commands.iter().filter(|entry| entry.group == group.title()) {
-                let names = [&[entry.name], entry.aliases].concat().join(", ");
-                page.spans(vec![Span::new(format!("  {names:24} "), Style::Name), entry.summary.into()]);
+                rows.push(vec![Span::new(format!("  {}", short_names(entry)), Style::Name), entry.summary.into()]);
             }
         }
+        page.table(Table { columns: vec![Column::left(""), Column::shrinking("", 1)], rows });
         page.line("A name may be cut short as long as it stays clear; help COMMAND explains one.");
     }
+}
+
+/// The name and the aliases of one word: the overview is for finding a command, `help COMMAND` has the rest.
+fn short_names(entry: &Entry) -> String {
+    let aliases = entry.aliases.iter().filter(|alias| !alias.contains(' ') && !alias.ends_with('&'));
+    [entry.name].iter().chain(aliases).copied().collect::<Vec<_>>().join(", ")
 }
 
 fn show_one(entry: &Entry, page: &mut Page) {
