@@ -42,6 +42,8 @@ struct Entry {
     usage: String,
     /// The long text, where one command was asked for.
     text: Option<String>,
+    #[serde(skip)]
+    words: Vec<(String, String)>,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
@@ -56,11 +58,14 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 }
 
 fn entry(command: &Command, whole: bool) -> Entry {
-    let text = whole.then(|| {
-        let mut grammar =
-            (command.args)().name(command.name).help_template("{about}\n\n{all-args}").disable_colored_help(true);
-        grammar.render_long_help().to_string().trim().to_owned()
-    });
+    let mut grammar = (command.args)().name(command.name);
+    grammar.build();
+    let (mut text, mut words) = (None, Vec::new());
+    if whole {
+        text = grammar.get_long_about().or(grammar.get_about()).map(|about| sentence(&about.to_string()));
+        let shown = grammar.get_arguments().filter(|argument| !argument.is_hide_set());
+        words = shown.map(explained).collect();
+    }
     Entry {
         name: command.name,
         aliases: command.aliases,
@@ -68,7 +73,18 @@ fn entry(command: &Command, whole: bool) -> Entry {
         summary: command.summary,
         usage: usage(command),
         text,
+        words,
     }
+}
+
+fn explained(argument: &clap::Arg) -> (String, String) {
+    let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string);
+    (argument.to_string(), help.unwrap_or_default())
+}
+
+/// Clap takes the full stop away.
+fn sentence(text: &str) -> String {
+    if text.is_empty() || text.ends_with('.') { text.to_owned() } else { format!("{text}.") }
 }
 
 impl Show for Help {
@@ -83,7 +99,7 @@ impl Show for Help {
                 rows.push(vec![Span::new(format!("  {}", short_names(entry)), Style::Name), entry.summary.into()]);
             }
         }
-        page.table(Table { columns: vec![Column::left(""), Column::shrinking("", 1)], rows });
+        page.table(Table { columns: vec![Column::left(""), Column::wrapping("")], rows });
         page.line("A name may be cut short as long as it stays clear; help COMMAND explains one.");
     }
 }
@@ -100,7 +116,32 @@ fn show_one(entry: &Entry, page: &mut Page) {
     if !entry.aliases.is_empty() {
         page.line(format!("also: {}", entry.aliases.join(", ")));
     }
-    if let Some(text) = entry.text.as_deref().filter(|text| !text.is_empty()) {
-        page.text(text);
+    page.text(entry.text.as_deref().unwrap_or_default());
+    let rows =
+        entry.words.iter().map(|(word, what)| vec![Span::new(format!("  {word}"), Style::Name), what.as_str().into()]);
+    page.table(Table { columns: vec![Column::left(""), Column::wrapping("")], rows: rows.collect() });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::TABLE;
+
+    #[test]
+    fn every_command_and_every_word_of_it_is_explained() {
+        for command in TABLE.0 {
+            let entry = entry(command, true);
+            assert!(entry.words.iter().all(|(word, what)| !word.is_empty() && !what.is_empty()), "{}", command.name);
+            assert!(entry.text.is_none_or(|text| text.is_empty() || text.ends_with('.')), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn the_overview_has_short_names_alone() {
+        for command in TABLE.0 {
+            let names = short_names(&entry(command, false));
+            assert!(names.starts_with(command.name) && !names.contains('&'), "{names}");
+            assert!(names.split(", ").all(|name| !name.contains(' ')), "{names}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! own words, which clap does. Help, completion, checks and JSON read the same table.
 
 use std::error::Error as _;
+use std::num::ParseIntError;
 
 use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -174,6 +175,9 @@ fn complaint(error: &clap::Error) -> String {
         (ErrorKind::ValueValidation, _, Some(value), Some(why)) if why.to_string().contains(&format!("{value:?}")) => {
             why.to_string()
         }
+        (ErrorKind::ValueValidation, Some(word), Some(value), Some(why)) if why.is::<ParseIntError>() => {
+            format!("{value:?} is no {}: a whole number is wanted, and no huge one", bare(&word))
+        }
         (ErrorKind::ValueValidation, Some(word), Some(value), Some(why)) => {
             format!("{value:?} is no {}: {why}", bare(&word))
         }
@@ -302,7 +306,7 @@ mod tests {
             ("", "PID|NAME and N are missing"),
             ("a 1 2", "\"2\" is one word too many"),
             ("a 1 --bogus", "no such option: --bogus"),
-            ("a x", "\"x\" is no N: invalid digit found in string"),
+            ("a x", "\"x\" is no N: a whole number is wanted, and no huge one"),
         ] {
             assert_eq!(complains(line), expected, "{line}");
         }

@@ -73,22 +73,29 @@ pub struct Column {
     /// Whether it gives way where the terminal is too narrow: 0 never, 1 last, higher ones before lower ones. The last
     /// column gives way when nothing else is left to.
     pub shrink: u8,
+    /// Whether what does not fit goes on in the next row instead of being cut off. For the last column.
+    pub wraps: bool,
 }
 
 impl Column {
     /// A column of text that is shown whole.
     pub const fn left(header: &'static str) -> Column {
-        Column { header, align: Align::Left, shrink: 0 }
+        Column { header, align: Align::Left, shrink: 0, wraps: false }
     }
 
     /// A column of numbers.
     pub const fn right(header: &'static str) -> Column {
-        Column { header, align: Align::Right, shrink: 0 }
+        Column { header, align: Align::Right, shrink: 0, wraps: false }
     }
 
     /// A column of text that may be cut, and how soon.
     pub const fn shrinking(header: &'static str, shrink: u8) -> Column {
-        Column { header, align: Align::Left, shrink }
+        Column { header, align: Align::Left, shrink, wraps: false }
+    }
+
+    /// A last column of sentences.
+    pub const fn wrapping(header: &'static str) -> Column {
+        Column { header, align: Align::Left, shrink: 1, wraps: true }
     }
 }
 

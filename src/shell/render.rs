@@ -163,8 +163,27 @@ fn table(out: &mut String, table: &Table, look: Look) {
         push_line(out, [row(&headers, &table.columns, &widths, look)]);
     }
     for spans in &table.rows {
-        push_line(out, [row(spans, &table.columns, &widths, look)]);
+        for part in parts(spans, &table.columns, &widths) {
+            push_line(out, [row(&part, &table.columns, &widths, look)]);
+        }
     }
+}
+
+/// A row as the rows that its last cell needs, if that is one that wraps.
+fn parts(spans: &[Span], columns: &[Column], widths: &[usize]) -> Vec<Vec<Span>> {
+    let (Some((last, others)), Some(width)) = (spans.split_last(), widths.last()) else { return Vec::new() };
+    if !columns.last().is_some_and(|column| column.wraps) {
+        return vec![spans.to_vec()];
+    }
+    let (text, mut start) = (last.text(), 0);
+    let mut rows = vec![others.to_vec()];
+    while let Some((end, next)) = break_at(text, start, 0, *width) {
+        rows.last_mut().expect("there is one from the start").push(Span::new(&text[start..end], last.style));
+        rows.push(vec![Span::default(); others.len()]);
+        start = next;
+    }
+    rows.last_mut().expect("the same").push(Span::new(&text[start..], last.style));
+    rows
 }
 
 fn natural_widths(table: &Table) -> Vec<usize> {
@@ -316,6 +335,16 @@ mod tests {
             assert_eq!(shown.split_whitespace().collect::<String>(), text.split_whitespace().collect::<String>());
             assert!(width < 20 || shown.lines().all(|line| line.width() <= width), "{width}: {shown}");
         }
+    }
+
+    #[test]
+    fn sentences_in_a_last_column_go_on_under_their_beginning() {
+        let mut help = Page::default();
+        let rows = vec![vec!["wait".into(), "Wait for a stop or the end".into()], vec!["try".into(), "Run".into()]];
+        help.table(Table { columns: vec![Column::left(""), Column::wrapping("")], rows });
+        let look = |width| Look { color: false, width };
+        assert_eq!(page(&help, look(Some(24))), "wait  Wait for a stop or\n      the end\ntry   Run\n");
+        assert_eq!(page(&help, look(None)), "wait  Wait for a stop or the end\ntry   Run\n");
     }
 
     #[test]
