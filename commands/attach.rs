@@ -45,6 +45,8 @@ struct Attached {
     /// Its executable, as the kernel knows it.
     program: Option<String>,
     threads: usize,
+    /// How many of them stand still.
+    stopped: usize,
     /// Milliseconds from the first request to stop until the last thread stood.
     stopped_in_ms: f64,
     /// The selected thread.
@@ -94,15 +96,21 @@ fn find(word: &str) -> Result<Pid, Failure> {
             "usage: attach [--leash DURATION] PID|NAME; ps lists the processes",
         )),
         several => {
-            let list: Vec<String> =
-                several.iter().take(20).map(|one| format!("{} ({})", one.pid, one.command)).collect();
-            let more = if several.len() > 20 { ", …" } else { "" };
+            let list: Vec<String> = several.iter().take(10).map(brief).collect();
+            let more = if several.len() > 10 { ", …" } else { "" };
             Err(Failure::hinted(
                 format!("attach: {short:?} fits {} processes: {}{more}", several.len(), list.join(", ")),
-                "attach one of them by its pid",
+                format!("attach one of them by its pid; ps {short} shows more of them"),
             ))
         }
     }
+}
+
+/// A process in a list: programs pad their titles with blanks, and some are long.
+fn brief(one: &Candidate) -> String {
+    let words: Vec<&str> = one.command.split_whitespace().collect();
+    let title: String = words.join(" ").chars().take(40).collect();
+    format!("{} ({})", one.pid, title.trim_end())
 }
 
 impl From<AttachFacts> for Attached {
@@ -113,6 +121,7 @@ impl From<AttachFacts> for Attached {
             name: facts.name,
             program: facts.program,
             threads: facts.threads,
+            stopped: facts.stopped,
             stopped_in_ms: facts.stopped_in.as_secs_f64() * 1e3,
             thread: report.thread,
             why: report.why,
@@ -127,7 +136,11 @@ impl From<AttachFacts> for Attached {
 
 impl Show for Attached {
     fn show(&self, page: &mut Page) {
-        let threads = if self.threads == 1 { "1 thread".into() } else { format!("{} threads", self.threads) };
+        let threads = match (self.stopped, self.threads) {
+            (1, 1) => "1 thread".into(),
+            (stopped, threads) if stopped == threads => format!("{threads} threads"),
+            (stopped, threads) => format!("{stopped} of {threads} threads"),
+        };
         let time = duration::show(Duration::from_secs_f64(self.stopped_in_ms / 1e3));
         page.spans(vec![
             Span::new(format!("process {} ({}): ", self.process, self.name), Style::Strong),

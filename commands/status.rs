@@ -11,7 +11,7 @@ use crate::session::command::{args, no_question, parse, reply};
 use crate::session::event::{end_words, show_late, why_words};
 use crate::session::page::{Page, Span, Style};
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Session, Show, Words, duration};
-use crate::target::{self, End, Origin, StopReport};
+use crate::target::{End, Origin, StopReport};
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
@@ -91,7 +91,7 @@ fn process_status(session: &Session) -> Option<ProcessStatus> {
     Some(ProcessStatus {
         process: process.pid(),
         name: process.name().to_owned(),
-        program: target::describe(process.pid()),
+        program: process.program(),
         origin: if process.origin() == Origin::Attached { "attached" } else { "started" },
         state: if held.is_some() { "stopped" } else { "running" },
         stop: held.map(|(_, report)| report.clone()),

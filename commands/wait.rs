@@ -49,7 +49,8 @@ struct Waited {
     /// The status in words.
     meaning: String,
     end: Option<End>,
-    usage: Usage,
+    /// Null right after an exec by a thread that was not the leader: the kernel then tells no more.
+    usage: Option<Usage>,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
@@ -69,18 +70,21 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
             let pid = cx.session.process()?.pid();
             let time = duration::show(args.duration.unwrap_or_default());
             let message = format!("process {pid} has neither stopped nor ended within {time}");
-            return Err(Failure::hinted(message, "interrupt stops it").into());
+            let held = cx.session.process()?.held().is_some();
+            let hint =
+                if held { "all its threads sleep in the kernel: threads shows where" } else { "interrupt stops it" };
+            return Err(Failure::hinted(message, hint).into());
         }
     };
     Ok(Outcome::Reply(Reply::new(waited)))
 }
 
 fn stopped(cx: &mut Context<'_>, report: &StopReport) -> anyhow::Result<Waited> {
-    let (status, usage) = cx.session.process()?.wait_status(report.thread)?;
+    let (thread, status, usage) = cx.session.process()?.wait_status(report.thread)?;
     Ok(Waited {
         process: report.process,
         state: "stopped",
-        thread: Some(report.thread),
+        thread: Some(thread),
         status,
         meaning: meaning(status),
         end: None,
@@ -96,7 +100,7 @@ fn ended(last: LastEnd) -> Waited {
         status: last.status,
         meaning: end_words(&last.end),
         end: Some(last.end),
-        usage: last.usage,
+        usage: Some(last.usage),
     }
 }
 
@@ -123,8 +127,9 @@ impl Show for Waited {
             None => format!("ended: status {:#x} ({})", self.status, self.meaning),
         };
         page.spans(vec![Span::new(format!("process {} ", self.process), Style::Strong), what.into()]);
-        let Usage { user_s, system_s, max_rss_kib, minor_faults, major_faults, blocks_in, blocks_out, .. } = self.usage;
-        let Usage { voluntary_switches, involuntary_switches, .. } = self.usage;
+        let Some(usage) = self.usage else { return };
+        let Usage { user_s, system_s, max_rss_kib, minor_faults, major_faults, blocks_in, blocks_out, .. } = usage;
+        let Usage { voluntary_switches, involuntary_switches, .. } = usage;
         page.line(format!(
             "  user {user_s:.3} s  system {system_s:.3} s  max rss {max_rss_kib} KiB  \
              faults {minor_faults} minor {major_faults} major  blocks {blocks_in} in {blocks_out} out  \

@@ -61,7 +61,14 @@ pub enum Denial {
 impl Denial {
     /// What would allow it.
     pub fn hint(&self) -> &'static str {
+        const GIVE: &str = "give godbg CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE)";
         match self {
+            // To become root helps nobody who is.
+            Denial::OtherUser { .. } | Denial::NotDumpable | Denial::YamaRestricted | Denial::YamaAdmin
+                if nix::unistd::geteuid().is_root() =>
+            {
+                GIVE
+            }
             Denial::Seccomp => {
                 "run godbg outside the sandbox; in a container, with a seccomp profile that allows ptrace"
             }
@@ -70,7 +77,7 @@ impl Denial {
             Denial::UserNamespace => {
                 "run godbg as root of the host, or inside that namespace (nsenter --user --target PID)"
             }
-            Denial::MoreCapable => "give godbg CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE)",
+            Denial::MoreCapable => GIVE,
             Denial::YamaRestricted => "run godbg as root (sudo godbg), or sysctl kernel.yama.ptrace_scope=0",
             Denial::YamaAdmin => "run godbg as root (sudo godbg) or give it CAP_SYS_PTRACE",
             Denial::YamaNone => "it cannot be lowered on a running system: change kernel.yama.ptrace_scope and reboot",

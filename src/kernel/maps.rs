@@ -40,6 +40,11 @@ impl Mappings {
         Ok(Mappings(maps.0.into_iter().map(Mapping::from).collect()))
     }
 
+    /// Whether there are none: a kernel thread, or a process whose memory is gone.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The mapping that holds an address.
     pub fn find(&self, addr: RuntimeAddr) -> Option<&Mapping> {
         let after = self.0.partition_point(|mapping| mapping.start <= addr);

@@ -42,6 +42,8 @@ pub fn block_signals() -> nix::Result<()> {
     // Handing the terminal to another process group from the background raises SIGTTOU unless it is blocked
     // (tcsetpgrp(3)).
     set.add(NixSignal::SIGTTOU);
+    // A godbg that reads from the background gets an error, and is not stopped while it holds a process.
+    set.add(NixSignal::SIGTTIN);
     set.thread_block()
 }
 

@@ -160,6 +160,17 @@ pub fn usage(tid: Tid) -> Result<Option<(Report, Usage)>, Errno> {
     with_usage(tid, ANY_CHANGE | libc::WNOHANG)
 }
 
+/// The wait status of an exec event (ptrace(2)): SIGTRAP, and the event above it.
+pub const EXEC_STATUS: u32 = (libc::PTRACE_EVENT_EXEC as u32) << 16 | (libc::SIGTRAP as u32) << 8 | 0x7f;
+
+/// Takes a stop that a look has reported. Only for an exec by a thread that was not the leader: until its stop has been
+/// taken the kernel answers ESRCH to every request, in case somebody means the leader that is no more (kernel/ptrace.c,
+/// `looks_like_a_spurious_pid`).
+pub fn take_stop(tid: Tid) -> Result<Option<Report>, Errno> {
+    let found = waitid(libc::P_PID, tid.0, libc::WSTOPPED | libc::WNOHANG, ptr::null_mut())?;
+    Ok(found.map(|(_, report)| report))
+}
+
 /// Takes the end that a look has reported: its own parent can see the end only after that.
 pub fn take_end(tid: Tid) -> Result<Option<Report>, Errno> {
     let found = waitid(libc::P_PID, tid.0, libc::WEXITED | libc::WNOHANG, ptr::null_mut())?;

@@ -8,7 +8,7 @@ use super::failure::{Failure, Interrupted};
 use super::settings::Settings;
 use super::state::{Context, Prompt, Session};
 use super::tracer::Post;
-use crate::kernel::signal::Signal;
+use crate::target::Signal;
 
 /// A line longer than this is refused: nothing that a person or script means is that long.
 pub const LONGEST_LINE: usize = 64 * 1024;
@@ -44,6 +44,7 @@ pub fn execute(session: &mut Session, line: &str) -> Option<Answer> {
 }
 
 fn answer(session: &mut Session, result: Result<Outcome, Failure>) -> Answer {
+    session.tell_folded(true);
     Answer { result, request: session.take_request(), prompt: session.prompt(), settings: session.settings.clone() }
 }
 
@@ -142,6 +143,10 @@ fn check_needs(session: &Session, command: &Command) -> Result<(), Failure> {
         (Needs::NoProcess, Some((pid, _))) => Err(Failure::hinted(
             format!("{name}: process {pid} is attached already, and there can be only one"),
             "detach or kill that one first",
+        )),
+        (Needs::Stopped, Some((pid, super::RunState::JobStopped))) => Err(Failure::hinted(
+            format!("{name}: godbg lets process {pid} run already, but job control keeps it stopped"),
+            format!("shell kill -CONT {pid} starts it; interrupt takes hold of it"),
         )),
         (Needs::Stopped, Some((pid, super::RunState::Running))) => Err(Failure::hinted(
             format!("{name} needs a stopped process, and process {pid} runs"),

@@ -89,6 +89,14 @@ impl Show for Event {
                 };
                 page.line(format!("process {process}: thread {thread} {how} process {child}, which runs on untraced"));
             }
+            Event::ForkedMore { process, children } => {
+                let (noun, run) = if *children == 1 { ("process", "runs") } else { ("processes", "run") };
+                page.line(format!("process {process} forked {children} more {noun}, which {run} on untraced"));
+            }
+            Event::Detached { process, held_ms } => {
+                let held = duration::show(std::time::Duration::from_millis(*held_ms));
+                page.line(format!("process {process} detached; it was held for {held}"));
+            }
             Event::Executed { process, program, .. } => {
                 let program = program.as_deref().unwrap_or("another program");
                 page.line(format!("process {process} executes {program} now"));

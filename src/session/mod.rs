@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod duration;
 pub mod event;
 pub mod failure;
+mod forks;
 pub mod page;
 pub mod panics;
 pub mod reply;

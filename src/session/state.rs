@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use super::command::Commands;
 use super::event::Event;
 use super::failure::Interrupted;
+use super::forks::Forks;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
@@ -32,6 +33,8 @@ pub enum RunState {
     Stopped,
     /// They run.
     Running,
+    /// godbg lets it run, but job control keeps it stopped until SIGCONT.
+    JobStopped,
 }
 
 /// What the prompt shows.
@@ -103,6 +106,7 @@ pub struct Session {
     pub history: Vec<String>,
     pub(super) last_command: Instant,
     pub(super) request: Option<Signal>,
+    forks: Forks,
     /// Whether the command at hand tells of the process's stop or end itself, so that no event has to.
     claimed: bool,
 }
@@ -128,6 +132,7 @@ impl Session {
             history: Vec::new(),
             last_command: Instant::now(),
             request: None,
+            forks: Forks::default(),
             claimed: false,
         })
     }
@@ -165,7 +170,11 @@ impl Session {
     /// The process and whether it is held.
     pub fn process_state(&self) -> Option<(Pid, RunState)> {
         let process = self.process.as_ref()?;
-        let state = if process.held().is_some() { RunState::Stopped } else { RunState::Running };
+        let state = match process.held() {
+            Some(_) => RunState::Stopped,
+            None if process.is_job_stopped() => RunState::JobStopped,
+            None => RunState::Running,
+        };
         Some((process.pid(), state))
     }
 
@@ -189,20 +198,21 @@ impl Session {
         let threads = self.process.as_ref().map(Process::thread_numbers).unwrap_or_default();
         Completions {
             threads: threads.into_iter().map(|(number, _)| number).collect(),
-            processes: target::candidates().into_iter().map(|candidate| (candidate.pid, candidate.name)).collect(),
+            processes: target::others().into_iter().map(|candidate| (candidate.pid, candidate.name)).collect(),
         }
     }
 
     /// Attaches to a process and stops it.
     pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
         let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
-        let Attached { process, program, threads, stopped_in, report, asked, is_ancestor, leader_exited } = attached;
+        let Attached { process, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited } =
+            attached;
         self.selected = Some(report.thread);
         self.last_end = None;
         let name = process.name().to_owned();
         self.process = Some(process);
         self.pass_on_news();
-        Ok(AttachFacts { name, program, threads, stopped_in, report, asked, is_ancestor, leader_exited })
+        Ok(AttachFacts { name, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited })
     }
 
     /// Starts a program and holds it at its first instruction.
@@ -263,10 +273,13 @@ impl Session {
 
     fn wait_for_outcome(&mut self, deadline: Option<Instant>) -> anyhow::Result<Outcome> {
         loop {
-            match self.process.as_ref().map(Process::held) {
-                None => return Ok(Outcome::Ended(self.last_end.context("no process is attached")?)),
-                Some(Some((_, report))) => return Ok(Outcome::Stopped(report.clone())),
-                Some(None) => {}
+            let Some(process) = &self.process else {
+                return Ok(Outcome::Ended(self.last_end.context("no process is attached")?));
+            };
+            match process.held() {
+                Some((_, report)) if process.has_stopped_thread() => return Ok(Outcome::Stopped(report.clone())),
+                // All its threads sleep in the kernel: one of them will wake, or be killed.
+                Some(_) | None => {}
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(Outcome::StillRuns);
@@ -296,9 +309,12 @@ impl Session {
     /// Lets the attached process go and ends a started one. For every way out.
     pub fn let_go(&mut self) {
         let Some(process) = self.process.as_ref() else { return };
+        let pid = process.pid();
         let done = match process.origin() {
-            Origin::Attached => self.detach().map(drop),
-            Origin::Started => self.kill().map(drop),
+            Origin::Attached => self.detach().map(|released| {
+                self.tell(Event::Detached { process: pid, held_ms: released.held.as_millis() as u64 });
+            }),
+            Origin::Started => self.kill().map(|end| self.tell(Event::Ended { process: pid, end })),
         };
         if done.is_err() {
             // Only a process that has ended, or sleeps in the kernel, comes here: the kernel lets it go with the tracer.
@@ -325,6 +341,13 @@ impl Session {
         if self.request == Some(Signal::INT) { self.request.take() } else { None }
     }
 
+    /// Takes the terminal back from a program that runs on: a person is about to type.
+    pub fn reclaim_terminal(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.reclaim_terminal();
+        }
+    }
+
     /// Asks the command at hand to stop, as Ctrl-C does: for a Ctrl-C that went to a program that has the terminal.
     pub fn request_interrupt(&mut self) {
         self.request = Some(Signal::INT);
@@ -341,7 +364,8 @@ impl Session {
     /// Leaves if a signal asked for that: SIGTERM, SIGHUP and SIGQUIT always, SIGINT where a script is being read.
     pub(super) fn obey_request(&mut self) {
         match self.request {
-            Some(Signal::INT) if self.interactive => self.request = None,
+            // A Ctrl-C that comes behind a line that was just entered is meant for its command.
+            Some(Signal::INT) if self.interactive && self.outbox.is_at_prompt() => self.request = None,
             Some(Signal::INT) if !self.reading_script => {} // the shell ends the script
             Some(signal) => {
                 self.let_go();
@@ -365,7 +389,12 @@ impl Session {
         if self.process.as_ref().is_some_and(Process::has_backlog) {
             return Some(Instant::now());
         }
-        deadline.into_iter().chain(self.leash_end()).min()
+        deadline.into_iter().chain(self.leash_end()).chain(self.forks_end()).min()
+    }
+
+    /// When the children that were only counted are to be told; not into the screen of a program that has the terminal.
+    fn forks_end(&self) -> Option<Instant> {
+        self.forks.deadline().filter(|_| !self.process.as_ref().is_some_and(Process::has_terminal))
     }
 
     fn take_in(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
@@ -394,14 +423,27 @@ impl Session {
             if let Event::Stopped(report) = &news {
                 self.selected = Some(report.thread);
             }
-            if !(self.claimed && matches!(news, Event::Stopped(_) | Event::Ended { .. })) {
+            let told = self.claimed && matches!(news, Event::Stopped(_) | Event::Ended { .. });
+            if !told && !self.forks.folds(&news, process.has_terminal()) {
                 self.outbox.post(news);
             }
         }
+        self.tell_folded(false);
+        let Some(process) = &self.process else { return };
         if let Some((end, status, usage)) = process.ended() {
             self.last_end = Some(LastEnd { process: process.pid(), end, status, usage });
             self.leaving.extend(self.process.take().and_then(Process::into_leaving));
             self.selected = None;
+        }
+    }
+
+    /// Tells of the children that were only counted, once a second or `now`.
+    pub(super) fn tell_folded(&mut self, now: bool) {
+        let process = self.process.as_ref();
+        if let Some(children) = self.forks.due(now, process.is_some_and(Process::has_terminal))
+            && let Some(pid) = self.forks.process
+        {
+            self.tell(Event::ForkedMore { process: pid, children });
         }
     }
 
@@ -429,6 +471,8 @@ pub struct AttachFacts {
     pub program: Option<String>,
     /// Its threads.
     pub threads: usize,
+    /// How many of them stand still.
+    pub stopped: usize,
     /// From the first interrupt to the last thread's stop.
     pub stopped_in: Duration,
     /// Why each thread stands, and which do not yet.

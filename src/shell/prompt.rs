@@ -21,6 +21,7 @@ pub fn without_leash(prompt: &Prompt) -> String {
         None => "godbg> ".into(),
         Some((pid, RunState::Stopped)) => format!("[{pid} stopped] godbg> "),
         Some((pid, RunState::Running)) => format!("[{pid} running] godbg> "),
+        Some((pid, RunState::JobStopped)) => format!("[{pid} job-stopped] godbg> "),
     }
 }
 

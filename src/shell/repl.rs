@@ -83,6 +83,7 @@ impl<'a> Repl<'a> {
         let prompt: Prompt = self.runner.run(|session| {
             session.interactive = true;
             session.take_request();
+            session.reclaim_terminal();
             session.prompt()
         })?;
         self.assistant().color.set(self.runner.screen().look().color);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{Origin, Process};
 use super::thread::State;
-use super::{Error, Result, StopReport, Why, describe};
+use super::{Error, Result, StopReport, Why};
 use crate::addr::{Pid, Tid};
 use crate::kernel::metronome::{self, Metronome};
 use crate::kernel::ptrace::{OnTracerDeath, Tracer};
@@ -23,6 +23,8 @@ pub struct Attached {
     pub program: Option<String>,
     /// Its threads at that moment.
     pub threads: usize,
+    /// How many of them stand still.
+    pub stopped: usize,
     /// From the first interrupt to the last thread's stop.
     pub stopped_in: Duration,
     /// Why each thread stands, and which do not yet.
@@ -39,17 +41,18 @@ pub struct Attached {
 pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Attached> {
     let pid = check(asked)?;
     let leader = proc::thread_stat(pid, pid.leader()).map_err(|_| Error::Missing(asked))?;
-    let program = describe(pid);
     let is_ancestor = access::is_descendant(own::pid(), pid);
     let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome);
     // If this fails, what has been seized so far is let go by the drop.
     process.seize_all()?;
+    let program = process.program();
     let begin = Instant::now();
     process.halt(Why::Attach);
     let stopped_in = begin.elapsed();
     let report = process.interrupt(Why::Attach).map_err(|_| Error::DiedMeanwhile(pid))?;
     Ok(Attached {
         threads: process.threads.len(),
+        stopped: process.threads.values().filter(|thread| matches!(thread.state, State::Stopped(_))).count(),
         stopped_in,
         report,
         asked: (asked != pid).then_some(asked.leader()),

@@ -65,6 +65,14 @@ pub enum Error {
         /// What the kernel answered.
         errno: Errno,
     },
+    /// A program could not be traced.
+    #[error("cannot start {program}: {denial}")]
+    NotTraced {
+        /// What was to be started.
+        program: String,
+        /// The rule that refuses.
+        denial: Denial,
+    },
     /// A program could not be started for a reason found before trying.
     #[error("cannot start {program}: {reason}")]
     NotStarted {
@@ -113,7 +121,7 @@ impl Error {
             Error::Zombie { parent, .. } => format!("look at its parent instead: attach {parent}"),
             Error::Traced { tracer, .. } => format!("end that tracer (process {tracer}) or let it detach first"),
             Error::Leaving(_) => "try again when it has woken; status of the thread: cat /proc/PID/task/*/wchan".into(),
-            Error::Denied(_, denial) => denial.hint().into(),
+            Error::Denied(_, denial) | Error::NotTraced { denial, .. } => denial.hint().into(),
             Error::Start { step: Step::Execute, errno: Errno::ENOENT, .. } => "check the path".into(),
             Error::Start { step: Step::Execute, errno: Errno::EACCES, .. } => {
                 "check that it may be executed (chmod +x)".into()

@@ -54,7 +54,7 @@ impl Process {
     fn interrupt_running(&mut self) {
         let tracer = self.tracer;
         self.threads.retain(|tid, thread| {
-            if !matches!(thread.state, State::Running | State::Listening) {
+            if !matches!(thread.state, State::Running | State::Listening(_)) {
                 return true;
             }
             thread.state = State::Stopping { late: false };

@@ -12,9 +12,10 @@ use std::{env, fs};
 use super::process::{Origin, Phase, Process};
 use super::thread::State;
 use super::{Error, Result, Why};
+use crate::kernel::access::Denial;
 use crate::kernel::metronome::Metronome;
 use crate::kernel::own::Terminal;
-use crate::kernel::ptrace::Tracer;
+use crate::kernel::ptrace::{self, Tracer};
 use crate::kernel::spawn::{self, Program, Starting, c_string};
 use crate::kernel::wait::{self, Report, Stop};
 use crate::kernel::{Errno, proc};
@@ -48,7 +49,13 @@ pub fn launch(launch: Launch, tracer: Tracer, metronome: Rc<Metronome>) -> Resul
     let path = find(&launch.program).map_err(|reason| Error::NotStarted { program: name.clone(), reason })?;
     let terminal = launch.terminal.clone();
     let program = prepare(launch, &path).map_err(|reason| Error::NotStarted { program: name.clone(), reason })?;
-    let failed = |(step, errno)| Error::Start { program: name.clone(), step, errno };
+    let failed = |(step, errno)| match step {
+        // The kernel lets everybody trace their own children.
+        spawn::Step::Trace if ptrace::is_filtered() => {
+            Error::NotTraced { program: name.clone(), denial: Denial::Seccomp }
+        }
+        _ => Error::Start { program: name.clone(), step, errno },
+    };
     let starting = spawn::start(tracer, &program).map_err(failed)?;
     let pid = starting.pid;
     await_exec(starting, tracer, &metronome).map_err(|failure| match failure {
@@ -87,7 +94,7 @@ fn await_exec(
         }
     }
     // The kernel ends it with its tracer (PTRACE_O_EXITKILL); there is no reason to wait for that.
-    let _ = crate::kernel::ptrace::kill(starting.pid, crate::kernel::signal::Signal::KILL);
+    let _ = ptrace::kill(starting.pid, crate::kernel::signal::Signal::KILL);
     Err(None)
 }
 

@@ -70,7 +70,7 @@ impl Process {
 
     /// All threads, by number.
     pub fn thread_facts(&self) -> Vec<ThreadFacts> {
-        let maps = Mappings::of(self.living_pid()).unwrap_or_default();
+        let maps = self.mappings();
         let mut facts: Vec<ThreadFacts> =
             self.threads.iter().map(|(tid, thread)| self.facts_of(*tid, thread, &maps)).collect();
         facts.sort_unstable_by_key(|facts| facts.number);
@@ -80,25 +80,35 @@ impl Process {
     /// A thread's number and facts by its tid.
     pub fn facts_of_thread(&self, tid: Tid) -> Option<ThreadFacts> {
         let thread = self.threads.get(&tid)?;
-        Some(self.facts_of(tid, thread, &Mappings::of(self.living_pid()).unwrap_or_default()))
+        Some(self.facts_of(tid, thread, &self.mappings()))
     }
 
-    /// The pid to look at /proc with: a leader that has exited has no memory any more, its workers have.
-    fn living_pid(&self) -> Pid {
-        let living = self.threads.iter().find(|(_, thread)| thread.state != State::Zombie);
-        living.map_or(self.pid, |(tid, _)| Pid(tid.0))
+    /// The mappings, through whichever thread still has memory: a leader that has exited has none.
+    fn mappings(&self) -> Mappings {
+        let seen = self.threads.keys().filter_map(|tid| Mappings::of(Pid(tid.0)).ok());
+        seen.into_iter().find(|maps| !maps.is_empty()).unwrap_or_default()
+    }
+
+    /// The executable, as the kernel knows it, through whichever thread still has one.
+    pub fn program(&self) -> Option<String> {
+        self.threads.keys().find_map(|tid| super::describe(Pid(tid.0)))
     }
 
     fn facts_of(&self, tid: Tid, thread: &Thread, maps: &Mappings) -> ThreadFacts {
         let stat = proc::thread_stat(self.pid, tid).ok();
-        let (syscall, pc) = self.doing(tid);
-        let held = matches!(self.phase, Phase::Held { .. });
+        let is_dead = stat.as_ref().is_none_or(|stat| letter(stat.state) == 'Z');
+        let (syscall, pc) = if is_dead { (None, None) } else { self.doing(tid) };
+        let why = match thread.state {
+            State::Stopped(_) if matches!(self.phase, Phase::Held { .. }) => Some(thread.why),
+            State::Listening(signal) => Some(Why::JobControl { signal }),
+            _ => None,
+        };
         ThreadFacts {
             number: thread.number,
             tid,
             state: stat.as_ref().map(|stat| letter(stat.state)),
             name: stat.map(|stat| stat.name).unwrap_or_default(),
-            why: (held && matches!(thread.state, State::Stopped(_))).then_some(thread.why),
+            why,
             pending: thread.signal_to_pass(),
             late: thread.is_late(),
             syscall,

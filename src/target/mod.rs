@@ -20,7 +20,7 @@ pub use listing::{Place, ThreadFacts};
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, Why};
 pub use process::{Origin, Process, Resumed};
 pub use release::{Leaving, Released};
-pub use running::{Candidate, called, candidate, candidates, describe};
+pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use syscalls::Syscall;
 pub use thread::StoppedThread;
 

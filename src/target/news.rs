@@ -109,6 +109,20 @@ pub enum News {
         /// How.
         birth: Birth,
     },
+    /// It has made so many children in a short time that they are counted, not told one by one. All were let go untraced.
+    ForkedMore {
+        /// The process.
+        process: Pid,
+        /// How many.
+        children: u64,
+    },
+    /// It was let go when the session ended.
+    Detached {
+        /// The process.
+        process: Pid,
+        /// How long it had been held, in milliseconds.
+        held_ms: u64,
+    },
     /// It executes another program now.
     Executed {
         /// The process.

@@ -115,6 +115,11 @@ impl Process {
         }
     }
 
+    /// Whether the program has the terminal now.
+    pub fn has_terminal(&self) -> bool {
+        self.has_terminal
+    }
+
     /// How it ended: the end, the wait status and its resource usage.
     pub fn ended(&self) -> Option<(End, u32, Usage)> {
         match self.phase {
@@ -125,7 +130,7 @@ impl Process {
 
     /// Whether job control keeps it stopped at this moment.
     pub fn is_job_stopped(&self) -> bool {
-        self.threads.values().any(|thread| matches!(thread.state, State::Listening | State::Stopped(Stop::Group(_))))
+        self.threads.values().any(|thread| matches!(thread.state, State::Listening(_) | State::Stopped(Stop::Group(_))))
     }
 
     /// The next thing it has to tell.
@@ -138,13 +143,23 @@ impl Process {
         self.backlog
     }
 
-    /// The wait status of the thread that stopped it, as the kernel says it now, and the process's resource usage.
-    pub fn wait_status(&self, thread: Tid) -> Result<(u32, Usage)> {
-        match wait::usage(thread) {
-            Ok(Some((Report::Stopped(_, status) | Report::Ended(_, status), usage))) => Ok((status, usage)),
-            Ok(None) | Err(Errno::ECHILD) => Err(Error::Ended(self.pid)),
-            Err(errno) => Err(Error::Request { what: "ask the status of", tid: thread, errno }),
+    /// A thread that stands still (the preferred one if it does), its wait status, and the process's resource usage, as the
+    /// kernel says them now. No usage where the stop had to be taken (an exec by a thread that was not the leader).
+    pub fn wait_status(&self, preferred: Tid) -> Result<(Tid, u32, Option<Usage>)> {
+        let stands = |tid: &Tid| matches!(self.threads.get(tid).map(|thread| thread.state), Some(State::Stopped(_)));
+        let mut standing = std::iter::once(&preferred).chain(self.threads.keys()).filter(|tid| stands(tid));
+        let tid = *standing.next().ok_or(Error::Ended(self.pid))?;
+        match wait::usage(tid) {
+            Ok(Some((Report::Stopped(_, status) | Report::Ended(_, status), usage))) => Ok((tid, status, Some(usage))),
+            Ok(None) => Ok((tid, wait::EXEC_STATUS, None)),
+            Err(Errno::ECHILD) => Err(Error::Ended(self.pid)),
+            Err(errno) => Err(Error::Request { what: "ask the status of", tid, errno }),
         }
+    }
+
+    /// Whether at least one of its threads stands still; not so while all sleep in the kernel.
+    pub fn has_stopped_thread(&self) -> bool {
+        self.threads.values().any(|thread| matches!(thread.state, State::Stopped(_)))
     }
 
     /// A thread that stands still, for what only stopped threads have.
@@ -157,32 +172,35 @@ impl Process {
         })
     }
 
-    /// Lets all threads run. `foreground`: a program that godbg started gets the terminal.
+    /// Lets all threads run. `foreground`: a program that godbg started gets the terminal, unless job control keeps it
+    /// stopped.
     pub fn resume(&mut self, foreground: bool) -> Result<Resumed> {
+        let stays = self.is_job_stopped();
         if foreground
+            && !stays
             && !self.has_terminal
             && let Some(terminal) = &self.terminal
         {
             self.has_terminal = terminal.give_to(self.pid).is_ok();
         }
-        let mut listening = false;
         self.phase = Phase::Running;
         for (tid, thread) in &mut self.threads {
-            let State::Stopped(stop) = thread.state else {
-                // A late thread answers its interrupt when it wakes, and is let on then.
-                if thread.state == (State::Stopping { late: true }) {
-                    thread.state = State::Running;
+            let answer = match thread.state {
+                State::Stopped(Stop::Group(signal)) => {
+                    thread.state = State::Listening(signal);
+                    self.tracer.listen(*tid)
                 }
-                continue;
-            };
-            let answer = if let Stop::Group(_) = stop {
-                listening = true;
-                thread.state = State::Listening;
-                self.tracer.listen(*tid)
-            } else {
-                let signal = thread.signal_to_pass();
-                thread.state = State::Running;
-                self.tracer.cont(*tid, signal)
+                State::Stopped(_) => {
+                    let signal = thread.signal_to_pass();
+                    thread.state = State::Running;
+                    self.tracer.cont(*tid, signal)
+                }
+                // A late thread answers its interrupt when it wakes, and is let on then.
+                State::Stopping { late: true } => {
+                    thread.state = State::Running;
+                    Ok(())
+                }
+                _ => Ok(()),
             };
             // ESRCH: it was killed meanwhile, and its end will be reported.
             if let Err(errno) = answer
@@ -191,8 +209,12 @@ impl Process {
                 return Err(Error::Request { what: "resume", tid: *tid, errno });
             }
         }
-        self.take_in(None);
-        Ok(if listening { Resumed::StaysStopped } else { Resumed::Runs })
+        Ok(if stays { Resumed::StaysStopped } else { Resumed::Runs })
+    }
+
+    /// Takes the terminal back from a program that runs: a person is about to type.
+    pub fn reclaim_terminal(&mut self) {
+        self.take_terminal_back(true);
     }
 
     /// Takes in what has happened: stops, ends, births. `hint`: the tid that SIGCHLD named. Never blocks.
@@ -291,7 +313,7 @@ impl Process {
         if !self.threads.contains_key(&tid) && !self.adopt(tid, stop) {
             return;
         }
-        let listening = self.threads.get(&tid).is_some_and(|thread| thread.state == State::Listening);
+        let listening = self.threads.get(&tid).is_some_and(|thread| matches!(thread.state, State::Listening(_)));
         let origin = self.origin_of(tid, stop);
         self.note_stop(tid, stop, origin, Why::Interrupt);
         self.mend_call(tid, stop);
@@ -302,10 +324,13 @@ impl Process {
             Action::Pass(signal) => self.tracer.cont(tid, Some(signal)),
             Action::Listen => self.tracer.listen(tid),
         };
-        // ESRCH: it was killed since; its end comes next.
-        debug_assert!(matches!(request, Ok(()) | Err(Errno::ESRCH)), "{request:?}");
         if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.state = if matches!(stop, Stop::Group(_)) { State::Listening } else { State::Running };
+            thread.state = if let Stop::Group(signal) = stop { State::Listening(signal) } else { State::Running };
+        }
+        // ESRCH: it was killed since, and its end comes next. If it stands there all the same, the stop was one that must be
+        // taken before it can be let on: looking at it for ever would be a loop.
+        if request == Err(Errno::ESRCH) && matches!(wait::look(tid), Ok(Some(Report::Stopped(..)))) {
+            let _ = wait::take_stop(tid).and_then(|_| self.tracer.cont(tid, None));
         }
         self.release_strays();
     }
@@ -373,7 +398,13 @@ impl Process {
 
     /// After an exec only the caller is left, under the leader's tid.
     fn note_exec(&mut self, leader: Tid) {
-        let former = self.tracer.event_message(leader).map_or(leader, |message| Tid(message as i32));
+        let mut former = self.tracer.event_message(leader);
+        if former == Err(Errno::ESRCH) {
+            // Not the leader called: requests are refused until the stop is taken.
+            let _ = wait::take_stop(leader);
+            former = self.tracer.event_message(leader);
+        }
+        let former = former.map_or(leader, |message| Tid(message as i32));
         self.threads.retain(|tid, _| *tid == leader);
         if let Ok(name) = proc::thread_name(self.pid, leader) {
             self.name = name;

@@ -36,10 +36,15 @@ pub fn candidate(pid: Pid) -> Option<Candidate> {
     })
 }
 
-/// The processes that a name means, godbg itself and kernel threads left out.
+/// The processes that a person may mean: godbg itself, kernel threads and true zombies left out.
+pub fn others() -> Vec<Candidate> {
+    let all = candidates().into_iter();
+    all.filter(|one| one.pid != own::pid() && (!one.command.is_empty() || one.threads > 1)).collect()
+}
+
+/// The processes that a name means.
 pub fn called(name: &str) -> Vec<Candidate> {
-    let others = candidates().into_iter().filter(|one| one.pid != own::pid() && !one.command.is_empty());
-    others.filter(|one| one.is_called(name)).collect()
+    others().into_iter().filter(|one| one.is_called(name)).collect()
 }
 
 /// All processes, by pid.

@@ -20,7 +20,7 @@ pub(super) enum State {
     /// It stands still and answers requests.
     Stopped(Stop),
     /// It is in the group-stop of its process, left to job control (PTRACE_LISTEN).
-    Listening,
+    Listening(Signal),
     /// It has exited, but the process's other threads live: a leader that called pthread_exit. It answers nothing.
     Zombie,
 }
