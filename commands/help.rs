@@ -42,8 +42,15 @@ struct Entry {
     usage: String,
     /// The long text, where one command was asked for.
     text: Option<String>,
-    #[serde(skip)]
-    words: Vec<(String, String)>,
+    /// What it takes, where one command was asked for.
+    arguments: Option<Vec<Argument>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Argument {
+    /// As in the usage line.
+    argument: String,
+    meaning: String,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
@@ -60,11 +67,11 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 fn entry(command: &Command, whole: bool) -> Entry {
     let mut grammar = (command.args)().name(command.name);
     grammar.build();
-    let (mut text, mut words) = (None, Vec::new());
+    let (mut text, mut arguments) = (None, None);
     if whole {
         text = grammar.get_long_about().or(grammar.get_about()).map(|about| sentence(&about.to_string()));
         let shown = grammar.get_arguments().filter(|argument| !argument.is_hide_set());
-        words = shown.map(explained).collect();
+        arguments = Some(shown.map(explained).collect());
     }
     Entry {
         name: command.name,
@@ -73,13 +80,13 @@ fn entry(command: &Command, whole: bool) -> Entry {
         summary: command.summary,
         usage: usage(command),
         text,
-        words,
+        arguments,
     }
 }
 
-fn explained(argument: &clap::Arg) -> (String, String) {
+fn explained(argument: &clap::Arg) -> Argument {
     let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string);
-    (argument.to_string(), help.unwrap_or_default())
+    Argument { argument: argument.to_string(), meaning: help.unwrap_or_default() }
 }
 
 /// Clap takes the full stop away.
@@ -116,9 +123,12 @@ fn show_one(entry: &Entry, page: &mut Page) {
     if !entry.aliases.is_empty() {
         page.line(format!("also: {}", entry.aliases.join(", ")));
     }
-    page.text(entry.text.as_deref().unwrap_or_default());
+    let paragraphs = entry.text.as_deref().unwrap_or_default().lines();
+    let rows = paragraphs.map(|paragraph| vec![paragraph.into()]).collect();
+    page.table(Table { columns: vec![Column::wrapping("")], rows });
+    let arguments = entry.arguments.as_deref().unwrap_or_default().iter();
     let rows =
-        entry.words.iter().map(|(word, what)| vec![Span::new(format!("  {word}"), Style::Name), what.as_str().into()]);
+        arguments.map(|one| vec![Span::new(format!("  {}", one.argument), Style::Name), one.meaning.as_str().into()]);
     page.table(Table { columns: vec![Column::left(""), Column::wrapping("")], rows: rows.collect() });
 }
 
@@ -131,7 +141,12 @@ mod tests {
     fn every_command_and_every_word_of_it_is_explained() {
         for command in TABLE.0 {
             let entry = entry(command, true);
-            assert!(entry.words.iter().all(|(word, what)| !word.is_empty() && !what.is_empty()), "{}", command.name);
+            let arguments = entry.arguments.unwrap_or_default();
+            assert!(
+                arguments.iter().all(|one| !one.argument.is_empty() && !one.meaning.is_empty()),
+                "{}",
+                command.name
+            );
             assert!(entry.text.is_none_or(|text| text.is_empty() || text.ends_with('.')), "{}", command.name);
         }
     }

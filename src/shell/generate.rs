@@ -109,7 +109,9 @@ fn commands_markdown() -> String {
     for group in Group::ALL {
         let mut table = format!("| {} | |\n|---|---|\n", group.title());
         for command in TABLE.0.iter().filter(|command| command.group == group) {
-            let also: Vec<String> = command.aliases.iter().map(|alias| code(alias)).collect();
+            // `c&` is `c &`, which the usage shows.
+            let aliases = command.aliases.iter().filter(|alias| !alias.ends_with('&'));
+            let also: Vec<String> = aliases.map(|alias| code(alias)).collect();
             let also = if also.is_empty() { String::new() } else { format!(", also {}", also.join(", ")) };
             table += &format!("| {}{also} | {} |\n", code(&usage(command)), command.summary);
         }
