@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::session::command::{args, no_question, parse, reply, usage};
-use crate::session::page::{Page, Span, Style};
+use crate::session::page::{Column, Page, Span, Style, Table};
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
 
 pub(super) const COMMAND: Command = Command {
@@ -42,6 +42,15 @@ struct Entry {
     usage: String,
     /// The long text, where one command was asked for.
     text: Option<String>,
+    /// What it takes, where one command was asked for.
+    arguments: Option<Vec<Argument>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Argument {
+    /// As in the usage line.
+    argument: String,
+    meaning: String,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
@@ -56,11 +65,14 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 }
 
 fn entry(command: &Command, whole: bool) -> Entry {
-    let text = whole.then(|| {
-        let mut grammar =
-            (command.args)().name(command.name).help_template("{about}\n\n{all-args}").disable_colored_help(true);
-        grammar.render_long_help().to_string().trim().to_owned()
-    });
+    let mut grammar = (command.args)().name(command.name);
+    grammar.build();
+    let (mut text, mut arguments) = (None, None);
+    if whole {
+        text = grammar.get_long_about().or(grammar.get_about()).map(|about| sentence(&about.to_string()));
+        let shown = grammar.get_arguments().filter(|argument| !argument.is_hide_set());
+        arguments = Some(shown.map(explained).collect());
+    }
     Entry {
         name: command.name,
         aliases: command.aliases,
@@ -68,7 +80,18 @@ fn entry(command: &Command, whole: bool) -> Entry {
         summary: command.summary,
         usage: usage(command),
         text,
+        arguments,
     }
+}
+
+fn explained(argument: &clap::Arg) -> Argument {
+    let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string);
+    Argument { argument: argument.to_string(), meaning: help.unwrap_or_default() }
+}
+
+/// Clap takes the full stop away.
+fn sentence(text: &str) -> String {
+    if text.is_empty() || text.ends_with('.') { text.to_owned() } else { format!("{text}.") }
 }
 
 impl Show for Help {
@@ -76,15 +99,22 @@ impl Show for Help {
         if let [one] = self.commands.as_slice() {
             return show_one(one, page);
         }
+        let mut rows = Vec::new();
         for group in Group::ALL {
-            page.spans(vec![Span::new(group.title(), Style::Strong)]);
+            rows.push(vec![Span::new(group.title(), Style::Strong), Span::default()]);
             for entry in self.commands.iter().filter(|entry| entry.group == group.title()) {
-                let names = [&[entry.name], entry.aliases].concat().join(", ");
-                page.spans(vec![Span::new(format!("  {names:24} "), Style::Name), entry.summary.into()]);
+                rows.push(vec![Span::new(format!("  {}", short_names(entry)), Style::Name), entry.summary.into()]);
             }
         }
+        page.table(Table { columns: vec![Column::left(""), Column::wrapping("")], rows });
         page.line("A name may be cut short as long as it stays clear; help COMMAND explains one.");
     }
+}
+
+/// The name and the aliases of one word: the overview is for finding a command, `help COMMAND` has the rest.
+fn short_names(entry: &Entry) -> String {
+    let aliases = entry.aliases.iter().filter(|alias| !alias.contains(' ') && !alias.ends_with('&'));
+    [entry.name].iter().chain(aliases).copied().collect::<Vec<_>>().join(", ")
 }
 
 fn show_one(entry: &Entry, page: &mut Page) {
@@ -93,7 +123,40 @@ fn show_one(entry: &Entry, page: &mut Page) {
     if !entry.aliases.is_empty() {
         page.line(format!("also: {}", entry.aliases.join(", ")));
     }
-    if let Some(text) = entry.text.as_deref().filter(|text| !text.is_empty()) {
-        page.text(text);
+    let paragraphs = entry.text.as_deref().unwrap_or_default().lines();
+    let rows = paragraphs.map(|paragraph| vec![paragraph.into()]).collect();
+    page.table(Table { columns: vec![Column::wrapping("")], rows });
+    let arguments = entry.arguments.as_deref().unwrap_or_default().iter();
+    let rows =
+        arguments.map(|one| vec![Span::new(format!("  {}", one.argument), Style::Name), one.meaning.as_str().into()]);
+    page.table(Table { columns: vec![Column::left(""), Column::wrapping("")], rows: rows.collect() });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::TABLE;
+
+    #[test]
+    fn every_command_and_every_word_of_it_is_explained() {
+        for command in TABLE.0 {
+            let entry = entry(command, true);
+            let arguments = entry.arguments.unwrap_or_default();
+            assert!(
+                arguments.iter().all(|one| !one.argument.is_empty() && !one.meaning.is_empty()),
+                "{}",
+                command.name
+            );
+            assert!(entry.text.is_none_or(|text| text.is_empty() || text.ends_with('.')), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn the_overview_has_short_names_alone() {
+        for command in TABLE.0 {
+            let names = short_names(&entry(command, false));
+            assert!(names.starts_with(command.name) && !names.contains('&'), "{names}");
+            assert!(names.split(", ").all(|name| !name.contains(' ')), "{names}");
+        }
     }
 }

@@ -75,4 +75,14 @@ mod tests {
             assert!(crate::session::command::usage(command).starts_with(command.name), "{}", command.name);
         }
     }
+
+    #[test]
+    fn a_few_options_are_spelled_out_in_the_usage() {
+        let usage_of = |name: &str| {
+            let command = TABLE.0.iter().find(|command| command.name == name);
+            crate::session::command::usage(command.expect("a command"))
+        };
+        assert_eq!(usage_of("attach"), "attach [--leash <DURATION>] <PID|NAME>");
+        assert!(usage_of("exec").starts_with("exec [OPTIONS] "), "{}", usage_of("exec"));
+    }
 }

@@ -49,10 +49,10 @@ impl Show for Threads {
             Column::right("#"),
             Column::left("TID"),
             Column::left("S"),
-            Column::shrinking("NAME"),
+            Column::shrinking("NAME", 2),
             Column::left("WHY"),
-            Column::shrinking("IN"),
-            Column::shrinking("WHERE"),
+            Column::shrinking("IN", 3),
+            Column::shrinking("WHERE", 1),
         ];
         page.table(Table { columns, rows: self.threads.iter().map(ThreadRow::spans).collect() });
         let mut states = std::collections::BTreeMap::new();

@@ -1,7 +1,11 @@
 //! What a command is: a value in a table. Lookup by name, alias and unambiguous prefix, and the parsing of a command's
 //! own words, which clap does. Help, completion, checks and JSON read the same table.
 
+use std::error::Error as _;
+use std::num::ParseIntError;
+
 use anyhow::anyhow;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -142,19 +146,61 @@ pub fn parse<A: CommandFactory + FromArgMatches>(command: &Command, words: &[Str
     )
 }
 
-/// The usage line of a command.
+/// The usage line of a command. A few options are spelled out, many are `[OPTIONS]`.
 pub fn usage(command: &Command) -> String {
     let mut grammar = (command.args)().bin_name(command.name);
     let usage = grammar.render_usage().to_string();
-    usage.trim_start_matches("Usage:").split_whitespace().collect::<Vec<_>>().join(" ")
+    let usage = usage.trim_start_matches("Usage:").split_whitespace().collect::<Vec<_>>().join(" ");
+    let options: Vec<&clap::Arg> = grammar.get_opts().collect();
+    if options.len() > MOST_SPELLED_OUT {
+        return usage;
+    }
+    let spelled: Vec<String> = options.iter().map(|option| format!("[{option}]")).collect();
+    usage.replace("[OPTIONS]", &spelled.join(" "))
 }
+
+/// So many options of a command stand in its usage line.
+const MOST_SPELLED_OUT: usize = 2;
 
 /// Clap's complaint as one line without its decoration.
 fn complaint(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let rest: Vec<&str> = text.lines().skip(1).take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
-    [&[first], rest.as_slice()].concat().join(" ")
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(" ")),
+        _ => None,
+    };
+    let (word, value) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue));
+    match (error.kind(), word, value, error.source()) {
+        // A parser that names the value says all there is to say.
+        (ErrorKind::ValueValidation, _, Some(value), Some(why)) if why.to_string().contains(&format!("{value:?}")) => {
+            why.to_string()
+        }
+        (ErrorKind::ValueValidation, Some(word), Some(value), Some(why)) if why.is::<ParseIntError>() => {
+            format!("{value:?} is no {}: a whole number is wanted, and no huge one", bare(&word))
+        }
+        (ErrorKind::ValueValidation, Some(word), Some(value), Some(why)) => {
+            format!("{value:?} is no {}: {why}", bare(&word))
+        }
+        (ErrorKind::MissingRequiredArgument, Some(words), ..) => {
+            let words = bare(&words);
+            let verb = if words.contains(" and ") { "are" } else { "is" };
+            format!("{words} {verb} missing")
+        }
+        (ErrorKind::UnknownArgument, Some(word), ..) if word.starts_with('-') => format!("no such option: {word}"),
+        (ErrorKind::UnknownArgument, Some(word), ..) => format!("{word:?} is one word too many"),
+        _ => {
+            let text = error.render().to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let rest = text.lines().skip(1).take_while(|line| !line.trim().is_empty()).map(str::trim);
+            std::iter::once(first).chain(rest).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// The names of arguments without the brackets and dots of a usage line.
+fn bare(words: &str) -> String {
+    let words = words.replace("...", "");
+    words.split_whitespace().map(|word| word.trim_matches(['<', '>', '[', ']'])).collect::<Vec<_>>().join(" and ")
 }
 
 /// The commands that there are, in the order of `help`.
@@ -233,6 +279,40 @@ fn edits(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[derive(clap::Parser)]
+    #[command(name = "sample")]
+    struct Sample {
+        /// How long
+        #[arg(long, value_name = "DURATION", value_parser = crate::session::duration::parse)]
+        leash: Option<std::time::Duration>,
+        /// What
+        #[arg(value_name = "PID|NAME")]
+        what: String,
+        /// Of it
+        #[arg(value_name = "N")]
+        number: u32,
+    }
+
+    fn complains(line: &str) -> String {
+        let parsed = args::<Sample>().try_get_matches_from(line.split_whitespace());
+        parsed.map_or_else(|error| complaint(&error), |_| "fine".into())
+    }
+
+    #[test]
+    fn complaints_say_what_is_wrong_once() {
+        for (line, expected) in [
+            ("a 1", "fine"),
+            ("a", "N is missing"),
+            ("", "PID|NAME and N are missing"),
+            ("a 1 2", "\"2\" is one word too many"),
+            ("a 1 --bogus", "no such option: --bogus"),
+            ("a x", "\"x\" is no N: a whole number is wanted, and no huge one"),
+        ] {
+            assert_eq!(complains(line), expected, "{line}");
+        }
+        let told = complains("a 1 --leash abc");
+        assert!(told.starts_with("\"abc\" is no duration: "), "{told}");
+    }
 
     #[test]
     fn edits_are_counted() {

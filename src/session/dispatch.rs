@@ -127,7 +127,7 @@ fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {
     session.last_command = Instant::now();
     result.map_err(|error| {
         if error.is::<Interrupted>() {
-            return Failure::interrupted(format!("{}: interrupted", parsed.command.name));
+            return Failure::interrupted("interrupted");
         }
         Failure::from(error)
     })

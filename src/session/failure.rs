@@ -63,6 +63,40 @@ impl From<anyhow::Error> for Failure {
             failure.or_else(|| cause.downcast_ref::<crate::target::Error>().and_then(crate::target::Error::hint))
         });
         let kind = error.chain().find_map(|cause| cause.downcast_ref::<Failure>().map(|failure| failure.kind));
-        Failure { message: format!("{error:#}"), hint, kind: kind.unwrap_or_default() }
+        Failure { message: without_os_numbers(&format!("{error:#}")), hint, kind: kind.unwrap_or_default() }
+    }
+}
+
+/// Leaves out the ` (os error 2)` that Rust puts behind what the kernel's number means.
+pub fn without_os_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<i32>().is_ok() => out.push_str(rest),
+            _ => {
+                out.push_str(" (os error ");
+                out.push_str(part);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_answered_stands_in_words_alone() {
+        let error = std::io::Error::from_raw_os_error(2);
+        let failure = Failure::from(Err::<(), _>(error).context("cannot read x").expect_err("an error"));
+        assert_eq!(failure.message, "cannot read x: No such file or directory");
+        for text in ["", "a (os error x)", "a (os error ", "(os error 2"] {
+            assert_eq!(without_os_numbers(text), text);
+        }
+        assert_eq!(without_os_numbers("a (os error 2): b (os error 13)."), "a: b.");
     }
 }

@@ -70,24 +70,32 @@ pub struct Column {
     pub header: &'static str,
     /// Where its text stands.
     pub align: Align,
-    /// Whether it may be cut where the terminal is too narrow. The last column always may.
-    pub shrinks: bool,
+    /// Whether it gives way where the terminal is too narrow: 0 never, 1 last, higher ones before lower ones. The last
+    /// column gives way when nothing else is left to.
+    pub shrink: u8,
+    /// Whether what does not fit goes on in the next row instead of being cut off. For the last column.
+    pub wraps: bool,
 }
 
 impl Column {
     /// A column of text that is shown whole.
     pub const fn left(header: &'static str) -> Column {
-        Column { header, align: Align::Left, shrinks: false }
+        Column { header, align: Align::Left, shrink: 0, wraps: false }
     }
 
     /// A column of numbers.
     pub const fn right(header: &'static str) -> Column {
-        Column { header, align: Align::Right, shrinks: false }
+        Column { header, align: Align::Right, shrink: 0, wraps: false }
     }
 
-    /// A column of text that may be cut.
-    pub const fn shrinking(header: &'static str) -> Column {
-        Column { header, align: Align::Left, shrinks: true }
+    /// A column of text that may be cut, and how soon.
+    pub const fn shrinking(header: &'static str, shrink: u8) -> Column {
+        Column { header, align: Align::Left, shrink, wraps: false }
+    }
+
+    /// A last column of sentences.
+    pub const fn wrapping(header: &'static str) -> Column {
+        Column { header, align: Align::Left, shrink: 1, wraps: true }
     }
 }
 

@@ -120,6 +120,9 @@ pub enum Generate {
     Schema,
     /// The man page
     Man,
+    /// The commands of the shell as tables in Markdown, for the README
+    #[command(hide = true)]
+    Commands,
     /// The completions of a shell
     Completions {
         /// For which shell

@@ -19,6 +19,7 @@ pub fn print(what: Generate) -> u8 {
     let text = match what {
         Generate::Schema => format!("{:#}\n", schema()).into_bytes(),
         Generate::Man => man(),
+        Generate::Commands => commands_markdown().into_bytes(),
         Generate::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut cli::grammar(), "godbg", &mut out);
@@ -102,6 +103,28 @@ fn man() -> Vec<u8> {
     out
 }
 
+/// The commands as Markdown: a table for each group.
+fn commands_markdown() -> String {
+    let mut tables = Vec::new();
+    for group in Group::ALL {
+        let mut table = format!("| {} | |\n|---|---|\n", group.title());
+        for command in TABLE.0.iter().filter(|command| command.group == group) {
+            // `c&` is `c &`, which the usage shows.
+            let aliases = command.aliases.iter().filter(|alias| !alias.ends_with('&'));
+            let also: Vec<String> = aliases.map(|alias| code(alias)).collect();
+            let also = if also.is_empty() { String::new() } else { format!(", also {}", also.join(", ")) };
+            table += &format!("| {}{also} | {} |\n", code(&usage(command)), command.summary);
+        }
+        tables.push(table);
+    }
+    tables.join("\n")
+}
+
+/// Text as it is, in the cell of a Markdown table.
+fn code(text: &str) -> String {
+    format!("`{}`", text.replace('|', "\\|"))
+}
+
 /// Text that roff takes for text.
 fn roff(text: &str) -> String {
     let text = escape(text).replace('\\', "\\e").replace('-', "\\-");
@@ -123,6 +146,16 @@ mod tests {
         assert!(fits(&json::event(&Event::LeashOver { process: Pid(7), held_ms: 5 })));
         assert!(!fits("{\"command\":\"x\",\"ok\":false}"));
         assert!(!fits("{\"event\":\"nonsense\"}"));
+    }
+
+    #[test]
+    fn the_markdown_has_a_row_for_every_listed_command() {
+        let text = commands_markdown();
+        let listed = TABLE.0.iter().filter(|command| Group::ALL.contains(&command.group)).count();
+        assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), listed);
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 3, "{line}");
+        }
     }
 
     #[test]

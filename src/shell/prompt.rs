@@ -60,7 +60,7 @@ impl Since {
         let state = match self.0.load(Ordering::Relaxed) {
             STOPPED => "stopped",
             RUNNING => "running",
-            ENDED => "exited ",
+            ENDED => "exited",
             _ => return None,
         };
         let inside = prompt.strip_prefix('[')?;
@@ -68,7 +68,7 @@ impl Since {
         let (status, tail) = rest.split_once(']')?;
         // A leash that ran out or was left behind by the process is blanked out.
         let blank = " ".repeat(status.len().saturating_sub(state.len()));
-        Some(format!("{blank}[{pid} {state}]{tail}"))
+        Some(format!("[{pid} {state}]{blank}{tail}"))
     }
 }
 
@@ -101,10 +101,10 @@ mod tests {
         let shown = text(&prompt(RunState::Stopped, Some(9000)));
         assert_eq!(since.apply(&shown), None);
         since.note(&Event::LeashOver { process: Pid(1311), held_ms: 9000 });
-        assert_eq!(since.apply(&shown).as_deref(), Some("          [1311 running] godbg> "));
+        assert_eq!(since.apply(&shown).as_deref(), Some("[1311 running]           godbg> "));
         assert_eq!(since.apply(&shown).map(|text| text.len()), Some(shown.len()));
         since.note(&Event::Ended { process: Pid(1311), end: crate::target::End::Exited { status: 0 } });
-        assert_eq!(since.apply("[1311 running] godbg> ").as_deref(), Some("[1311 exited ] godbg> "));
+        assert_eq!(since.apply("[1311 running] godbg> ").as_deref(), Some("[1311 exited]  godbg> "));
         assert_eq!(since.apply("godbg> "), None);
         since.reset();
         assert_eq!(since.apply(&shown), None);

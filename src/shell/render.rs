@@ -1,32 +1,42 @@
 //! Pages as text: tables aligned and fitted to a width, colours where they are wanted. Pure; refuses to know screens.
 
+use std::cmp::Reverse;
+use std::ops::Range;
+
 use owo_colors::{OwoColorize, Style as Paint};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::session::Failure;
-use crate::session::page::{Align, Column, Item, Page, Span, Style, Table, escape};
+use crate::session::page::{Align, Column, Item, Page, Span, Style, Table};
 
 /// How to render.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Look {
     /// With colours.
     pub color: bool,
-    /// Rows of tables are cut to this many columns; not at all if none.
+    /// Lines are wrapped and rows of tables cut to this many columns; not at all if none.
     pub width: Option<usize>,
 }
 
 /// Between two columns of a table.
 const GAP: usize = 2;
 
-/// A column that may be cut keeps at least this much, or its header's width if that is more.
-const LEAST_WIDTH: usize = 8;
+/// What columns keep while others can still give way: those that shrink early, and those that shrink last.
+const EARLY_LEAST: usize = 8;
+const LATE_LEAST: usize = 16;
+
+/// Less than this of a text says nothing: the column goes altogether.
+const LEAST: usize = 5;
+
+/// Where a line goes on in the next row, it stands this much further in than where it began.
+const HANG: usize = 2;
 
 /// A page as lines of text, each with its newline.
 pub fn page(page: &Page, look: Look) -> String {
     let mut out = String::new();
     for item in page.items() {
         match item {
-            Item::Line(line) => push_line(&mut out, line.iter().map(|span| paint(span.text(), span.style, look.color))),
+            Item::Line(spans) => line(&mut out, spans, look),
             Item::Table(rows) => table(&mut out, rows, look),
         }
     }
@@ -36,11 +46,10 @@ pub fn page(page: &Page, look: Look) -> String {
 /// A failure as its `error:` and `hint:` lines. `place` is `FILE:LINE: COMMAND` where a script failed.
 pub fn failure(failure: &Failure, place: Option<&str>, look: Look) -> String {
     let mut out = String::new();
-    let place = place.map_or_else(String::new, |place| format!("{}: ", escape(place)));
-    let error = paint("error:", Style::Bad, look.color);
-    push_line(&mut out, [error, format!(" {place}{}", escape(&failure.message))]);
+    let place = place.map_or_else(String::new, |place| format!("{place}: "));
+    line(&mut out, &[Span::new("error:", Style::Bad), format!(" {place}{}", failure.message).into()], look);
     if let Some(hint) = &failure.hint {
-        push_line(&mut out, [paint("hint:", Style::Strong, look.color), format!(" {}", escape(hint))]);
+        line(&mut out, &[Span::new("hint:", Style::Strong), format!(" {hint}").into()], look);
     }
     out
 }
@@ -68,6 +77,69 @@ fn push_line(out: &mut String, parts: impl IntoIterator<Item = String>) {
     out.push('\n');
 }
 
+/// A line, in as many rows as it needs.
+fn line(out: &mut String, spans: &[Span], look: Look) {
+    let text: String = spans.iter().map(Span::text).collect();
+    let (rows, indent) = wrap(&text, look.width);
+    for (index, row) in rows.into_iter().enumerate() {
+        out.extend(std::iter::repeat_n(' ', if index == 0 { 0 } else { indent }));
+        let mut at = 0;
+        for span in spans {
+            // A row ends at blanks, so that it never ends within a character.
+            let (from, to) = (row.start.max(at), row.end.min(at + span.text().len()));
+            if from < to {
+                out.push_str(&paint(&text[from..to], span.style, look.color));
+            }
+            at += span.text().len();
+        }
+        out.push('\n');
+    }
+}
+
+/// The parts of a text that stand in a row each, and how far those behind the first are indented. Broken at blanks only:
+/// a word that is wider than a row is the terminal's to break, and stays one word for whoever copies it.
+fn wrap(text: &str, width: Option<usize>) -> (Vec<Range<usize>>, usize) {
+    let lead = text.len() - text.trim_start_matches(' ').len();
+    let indent = lead + HANG;
+    // In less than that there is no room for words.
+    let width = width.filter(|width| *width >= indent + LATE_LEAST && text.width() > *width);
+    let Some(width) = width else { return (std::iter::once(0..text.len()).collect(), indent) };
+    let (mut rows, mut start) = (Vec::new(), 0);
+    while let Some((end, next)) = break_at(text, start, lead, if start == 0 { width } else { width - indent }) {
+        rows.push(start..end);
+        start = next;
+    }
+    rows.push(start..text.len());
+    (rows, indent)
+}
+
+/// Where the row that begins at `start` ends and where the next begins. `None`: all that is left fits, or is one word.
+fn break_at(text: &str, start: usize, lead: usize, room: usize) -> Option<(usize, usize)> {
+    if text[start..].width() <= room {
+        return None;
+    }
+    let (mut last, mut last_wide) = (None, None);
+    let mut at = start.max(lead);
+    while let Some(found) = text[at..].find(' ') {
+        let end = at + found;
+        let next = end + text[end..].len() - text[end..].trim_start_matches(' ').len();
+        let used = text[start..end].width();
+        if next == text.len() || (used > room && last.is_some()) {
+            break;
+        }
+        last = Some((end, next));
+        // Double blanks separate what belongs together, unless that leaves most of the row empty.
+        if next - end > 1 && used * 2 > room {
+            last_wide = last;
+        }
+        if used > room {
+            break;
+        }
+        at = next;
+    }
+    last_wide.or(last)
+}
+
 /// Text in the colour of its style, if there is to be colour.
 pub fn paint(text: &str, style: Style, color: bool) -> String {
     let paint = match style {
@@ -91,8 +163,27 @@ fn table(out: &mut String, table: &Table, look: Look) {
         push_line(out, [row(&headers, &table.columns, &widths, look)]);
     }
     for spans in &table.rows {
-        push_line(out, [row(spans, &table.columns, &widths, look)]);
+        for part in parts(spans, &table.columns, &widths) {
+            push_line(out, [row(&part, &table.columns, &widths, look)]);
+        }
     }
+}
+
+/// A row as the rows that its last cell needs, if that is one that wraps.
+fn parts(spans: &[Span], columns: &[Column], widths: &[usize]) -> Vec<Vec<Span>> {
+    let (Some((last, others)), Some(width)) = (spans.split_last(), widths.last()) else { return Vec::new() };
+    if !columns.last().is_some_and(|column| column.wraps) {
+        return vec![spans.to_vec()];
+    }
+    let (text, mut start) = (last.text(), 0);
+    let mut rows = vec![others.to_vec()];
+    while let Some((end, next)) = break_at(text, start, 0, *width) {
+        rows.last_mut().expect("there is one from the start").push(Span::new(&text[start..end], last.style));
+        rows.push(vec![Span::default(); others.len()]);
+        start = next;
+    }
+    rows.last_mut().expect("the same").push(Span::new(&text[start..], last.style));
+    rows
 }
 
 fn natural_widths(table: &Table) -> Vec<usize> {
@@ -100,31 +191,51 @@ fn natural_widths(table: &Table) -> Vec<usize> {
     table.columns.iter().enumerate().map(|(at, column)| cells(at).fold(column.header.width(), usize::max)).collect()
 }
 
-/// Makes columns narrower until a row fits: those that shrink first, from the right, then the last. What still does not
-/// fit is cut off at the edge.
-fn fit(columns: &[Column], mut widths: Vec<usize>, width: Option<usize>) -> Vec<usize> {
-    let Some(width) = width else { return widths };
-    let gaps = GAP * columns.len().saturating_sub(1);
-    let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
-    let shrinking = (0..columns.len()).rev().filter(|at| columns[*at].shrinks);
-    for at in shrinking.chain(columns.len().checked_sub(1)) {
-        let least = columns[at].header.width().max(LEAST_WIDTH);
-        let less = excess.min(widths[at].saturating_sub(least));
-        widths[at] -= less;
-        excess -= less;
+/// Makes columns narrower until a row fits. Those that shrink early go down first and are left out before the others
+/// become unreadable. What still does not fit is cut off at the edge.
+fn fit(columns: &[Column], natural: Vec<usize>, width: Option<usize>) -> Vec<usize> {
+    let Some(width) = width else { return natural };
+    let mut widths = natural.clone();
+    let mut order: Vec<usize> = (0..columns.len()).rev().filter(|at| columns[*at].shrink > 0).collect();
+    order.sort_by_key(|at| Reverse(columns[*at].shrink));
+    let (early, late): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|at| columns[*at].shrink > 1);
+    let last: Vec<usize> = columns.len().checked_sub(1).into_iter().collect();
+    let steps = [(&early, EARLY_LEAST), (&late, LATE_LEAST), (&early, LEAST), (&early, 0), (&late, LEAST), (&last, 0)];
+    for (group, least) in steps {
+        for at in group {
+            let excess = row_width(&widths).saturating_sub(width);
+            widths[*at] -= match excess {
+                0 => 0,
+                _ if least == 0 && *at + 1 < columns.len() => widths[*at],
+                excess => excess.min(widths[*at].saturating_sub(least)),
+            };
+        }
+    }
+    // What the columns that were left out did not need.
+    for at in late.into_iter().chain(early) {
+        let spare = width.saturating_sub(row_width(&widths));
+        if widths[at] > 0 {
+            widths[at] = natural[at].min(widths[at] + spare);
+        }
     }
     let mut left = width;
     for at in &mut widths {
         *at = (*at).min(left);
-        left = left.saturating_sub(*at + GAP);
+        left = left.saturating_sub(if *at > 0 { *at + GAP } else { 0 });
     }
     widths
+}
+
+/// What a row of columns takes; one without width takes no gap either.
+fn row_width(widths: &[usize]) -> usize {
+    let shown = widths.iter().filter(|width| **width > 0);
+    (shown.clone().sum::<usize>() + GAP * shown.count()).saturating_sub(GAP)
 }
 
 fn row(spans: &[Span], columns: &[Column], widths: &[usize], look: Look) -> String {
     let mut out = String::new();
     let mut owed = 0;
-    for ((span, column), width) in spans.iter().zip(columns).zip(widths) {
+    for ((span, column), width) in spans.iter().zip(columns).zip(widths).filter(|(_, width)| **width > 0) {
         let text = cut(span.text(), *width);
         let padding = width - text.width().min(*width);
         let before = if column.align == Align::Right { padding } else { 0 };
@@ -148,8 +259,8 @@ mod tests {
             Column::left(""),
             Column::right("#"),
             Column::left("TID"),
-            Column::shrinking("NAME"),
-            Column::left("WHERE"),
+            Column::shrinking("NAME", 2),
+            Column::shrinking("WHERE", 1),
         ];
         let row = |cells: [&str; 5]| cells.into_iter().map(Span::from).collect();
         let rows = vec![
@@ -176,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_shrink_are_cut_first_then_the_last_then_the_row() {
+    fn columns_give_way_in_their_order_and_no_row_is_too_wide() {
         assert_eq!(at(60), page(&sample(), Look::default()));
         assert!(at(55).contains("1311  a quite long…  0x46d0f4 runtime.futex+0x23\n"), "{}", at(55));
         assert!(at(40).contains("1311  a quite…  0x46d0f4 runtime…\n"), "{}", at(40));
@@ -186,6 +297,67 @@ mod tests {
                 assert!(line.width() <= width, "{width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn a_listing_of_threads_keeps_its_addresses() {
+        let columns = ["#", "TID", "S", "NAME", "WHY", "IN", "WHERE"].into_iter().zip([0, 0, 0, 2, 0, 3, 1]);
+        let columns = columns.map(|(header, shrink)| Column::shrinking(header, shrink)).collect();
+        let cells =
+            ["* 1", "1311", "T", "bash", "attach", "wait4(-1, 0x7ffc566e3a00, 0, 0)", "0x7f129238abd3 libc.so.6+0xd3"];
+        let mut threads = Page::default();
+        threads.table(Table { columns, rows: vec![cells.into_iter().map(Span::from).collect()] });
+        let row = |width| page(&threads, Look { color: false, width: Some(width) });
+        assert!(row(80).contains("wait4(-1, 0x7ffc566e…  0x7f129238abd3 libc.so.6+0xd3\n"), "{}", row(80));
+        assert!(row(60).contains("bash  attach  wait4(-…  0x7f129238abd3 libc.s…\n"), "{}", row(60));
+        assert!(row(40).contains("* 1  1311  T  attach  0x7f129238abd3 li…\n"), "{}", row(40));
+    }
+
+    fn wrapped(text: &str, width: usize) -> String {
+        let mut long = Page::default();
+        long.line(text);
+        page(&long, Look { color: false, width: Some(width) })
+    }
+
+    #[test]
+    fn lines_are_wrapped_at_blanks_under_their_beginning() {
+        let text = "  user 12.607 s  system 4.042 s  max rss 43580 KiB  faults 375739 minor 348 major";
+        assert_eq!(wrapped(text, 82), format!("{text}\n"));
+        assert_eq!(
+            wrapped(text, 60),
+            "  user 12.607 s  system 4.042 s  max rss 43580 KiB\n    faults 375739 minor 348 major\n"
+        );
+        assert_eq!(wrapped("one two three four five six", 19), "one two three four\n  five six\n");
+        let path = format!("cannot read {} at all", "/long".repeat(8));
+        assert_eq!(wrapped(&path, 20), format!("cannot read\n  {}\n  at all\n", "/long".repeat(8)));
+        for width in 1..90 {
+            let shown = wrapped(text, width);
+            assert_eq!(shown.split_whitespace().collect::<String>(), text.split_whitespace().collect::<String>());
+            assert!(width < 20 || shown.lines().all(|line| line.width() <= width), "{width}: {shown}");
+        }
+    }
+
+    #[test]
+    fn sentences_in_a_last_column_go_on_under_their_beginning() {
+        let mut help = Page::default();
+        let rows = vec![vec!["wait".into(), "Wait for a stop or the end".into()], vec!["try".into(), "Run".into()]];
+        help.table(Table { columns: vec![Column::left(""), Column::wrapping("")], rows });
+        let look = |width| Look { color: false, width };
+        assert_eq!(page(&help, look(Some(24))), "wait  Wait for a stop or\n      the end\ntry   Run\n");
+        assert_eq!(page(&help, look(None)), "wait  Wait for a stop or the end\ntry   Run\n");
+    }
+
+    #[test]
+    fn colours_go_on_in_the_next_row() {
+        let failure = Failure::hinted("no process is called x", "a b");
+        let look = Look { color: true, width: Some(20) };
+        assert_eq!(
+            super::failure(&failure, None, look),
+            "\x1b[31;1merror:\x1b[0m no process is\n  called x\n\x1b[1mhint:\x1b[0m a b\n"
+        );
+        let mut dim = Page::default();
+        dim.spans(vec![Span::new("one two three four five six", Style::Dim)]);
+        assert_eq!(page(&dim, look), "\x1b[2mone two three four\x1b[0m\n  \x1b[2mfive six\x1b[0m\n");
     }
 
     #[test]

@@ -80,9 +80,12 @@ impl Screen {
 
     /// Shows a failure on standard error, whatever the format.
     pub fn complain(&self, failure: &Failure, place: Option<&str>) {
-        let look = Look { color: wants_color(lock(&self.settings).0, &io::stderr()), width: None };
+        let stderr = io::stderr();
+        let (color, _) = *lock(&self.settings);
+        let width = terminal_size::terminal_size_of(stderr.lock()).map(|(width, _)| usize::from(width.0));
+        let look = Look { color: wants_color(color, &stderr), width };
         // A closed standard error leaves nobody to tell.
-        let _ = io::stderr().write_all(render::failure(failure, place, look).as_bytes());
+        let _ = stderr.lock().write_all(render::failure(failure, place, look).as_bytes());
     }
 
     /// Shows an event.

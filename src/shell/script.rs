@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::session::dispatch::LONGEST_LINE;
+use crate::session::failure::without_os_numbers;
 use crate::session::{Failure, Script};
 
 /// Of a refused line, this much is shown.
@@ -151,8 +152,7 @@ fn shorten(text: &str, most: usize) -> String {
 
 /// An input or output error in words, without the number that Rust adds.
 pub fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    without_os_numbers(&error.to_string())
 }
 
 #[cfg(test)]

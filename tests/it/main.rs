@@ -8,6 +8,7 @@ mod layers;
 mod leash;
 mod leaving;
 mod oracle;
+mod readme;
 mod schema;
 mod sessions;
 mod starting;
