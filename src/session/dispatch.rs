@@ -35,6 +35,7 @@ pub struct Parsed {
 
 /// Runs a line. `None`: it is blank or a comment.
 pub fn execute(session: &mut Session, line: &str) -> Option<Answer> {
+    session.drop_stale_request();
     let result = match parse(session, line) {
         Ok(None) => return None,
         Ok(Some(parsed)) => run(session, &parsed),

@@ -106,6 +106,8 @@ pub struct Session {
     pub history: Vec<String>,
     pub(super) last_command: Instant,
     pub(super) request: Option<Signal>,
+    /// When that came.
+    requested: Instant,
     forks: Forks,
     /// Whether the command at hand tells of the process's stop or end itself, so that no event has to.
     claimed: bool,
@@ -132,6 +134,7 @@ impl Session {
             history: Vec::new(),
             last_command: Instant::now(),
             request: None,
+            requested: Instant::now(),
             forks: Forks::default(),
             claimed: false,
         })
@@ -341,6 +344,15 @@ impl Session {
         if self.request == Some(Signal::INT) { self.request.take() } else { None }
     }
 
+    /// Forgets a SIGINT that came long before the line that was entered just now. One that came right behind it, before its
+    /// command could begin, is meant for that command: Ctrl-C is quick.
+    pub(super) fn drop_stale_request(&mut self) {
+        const BEHIND: Duration = Duration::from_millis(300);
+        if self.interactive && self.request == Some(Signal::INT) && self.requested.elapsed() > BEHIND {
+            self.request = None;
+        }
+    }
+
     /// Takes the terminal back from a program that runs on: a person is about to type.
     pub fn reclaim_terminal(&mut self) {
         if let Some(process) = &mut self.process {
@@ -364,9 +376,8 @@ impl Session {
     /// Leaves if a signal asked for that: SIGTERM, SIGHUP and SIGQUIT always, SIGINT where a script is being read.
     pub(super) fn obey_request(&mut self) {
         match self.request {
-            // A Ctrl-C that comes behind a line that was just entered is meant for its command.
-            Some(Signal::INT) if self.interactive && self.outbox.is_at_prompt() => self.request = None,
-            Some(Signal::INT) if !self.reading_script => {} // the shell ends the script
+            // The shell ends the script. At the prompt the line that comes next decides: see `drop_stale_request`.
+            Some(Signal::INT) if !self.reading_script => {}
             Some(signal) => {
                 self.let_go();
                 own::leave(128 + signal.0);
@@ -412,7 +423,10 @@ impl Session {
         }
         self.pass_on_news();
         self.mind_the_leash();
-        self.request = wakeup.request.or(self.request);
+        if wakeup.request.is_some() {
+            self.request = wakeup.request;
+            self.requested = Instant::now();
+        }
         Ok(())
     }
 

@@ -122,11 +122,6 @@ impl Outbox {
         self.changed.notify_all();
     }
 
-    /// Whether a person is looking at the prompt now.
-    pub(super) fn is_at_prompt(&self) -> bool {
-        self.lock().at_prompt
-    }
-
     /// Sleeps until events come while the prompt is shown; `None` when the session has ended. For a thread of its own
     /// that prints them above the prompt.
     pub fn next_at_prompt(&self) -> Option<Vec<Event>> {
