@@ -201,3 +201,14 @@ fn a_go_program_goes_on_after_every_way_out() {
     target.assert_beats();
     assert_eq!((target.get(5), target.get(READY)), (0, 1), "wrong sums");
 }
+
+#[test]
+fn a_bug_in_godbg() {
+    both(|mut godbg, target| {
+        godbg.send("maintenance internal-error");
+        let outcome = godbg.finish();
+        assert_eq!(outcome.status.code(), Some(101), "{outcome:?}");
+        assert!(outcome.stderr.contains("bug in godbg"), "{outcome:?}");
+        target.assert_untouched();
+    });
+}

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
+use godbg::kernel::ptrace::Tracer;
+use godbg::kernel::wait::{self, Report, Stop};
 use nix::libc;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// The one short sleep of the harness.
@@ -211,15 +212,19 @@ pub fn assert_debug_registers_clear(pid: i32) {
         if thread.state == 'D' || ptrace::seize(tid, ptrace::Options::empty()).is_err() {
             continue;
         }
-        if ptrace::interrupt(tid).is_ok()
-            && let Ok(stop) = waitpid(tid, Some(WaitPidFlag::__WALL))
-        {
-            let registers: Vec<i64> = [0, 1, 2, 3, 7].iter().map_while(|&number| debug_register(tid, number)).collect();
-            // A signal may have come first: it goes on its way.
-            let signal = if let WaitStatus::Stopped(_, signal) = stop { Some(signal) } else { None };
-            ptrace::detach(tid, signal).ok();
-            assert!(registers.iter().all(|&value| value == 0), "debug registers of {tid}: {registers:x?}");
+        // `nix` knows no realtime signals, neither in a wait status nor to pass one on: one that came first would leave the
+        // thread stopped, or be lost. The thin requests of the kernel layer do.
+        let tracer = Tracer::on_this_thread();
+        if ptrace::interrupt(tid).is_err() {
+            continue;
         }
+        let asked = godbg::addr::Tid(thread.tid);
+        wait_until(SOON, "a thread to stop or end", || !matches!(wait::look(asked), Ok(None)));
+        let Ok(Some(Report::Stopped(stop, _))) = wait::look(asked) else { continue };
+        let registers: Vec<i64> = [0, 1, 2, 3, 7].iter().map_while(|&number| debug_register(tid, number)).collect();
+        let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
+        tracer.detach(asked, signal).ok();
+        assert!(registers.iter().all(|&value| value == 0), "debug registers of {tid}: {registers:x?}");
     }
 }
 
