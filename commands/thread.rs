@@ -69,7 +69,7 @@ pub(super) struct ThreadRow {
     /// top's letter.
     state: Option<char>,
     name: String,
-    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `job_control`; null while it runs.
+    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `terminal`, `job_control`; null while it runs.
     why: Option<&'static str>,
     /// The signal behind `why`, or one that it gets silently when it goes on.
     signal: Option<Signal>,
@@ -157,13 +157,14 @@ fn why_name(why: &Why) -> &'static str {
         Why::Start => "start",
         Why::Exec => "exec",
         Why::Signal { .. } => "signal",
+        Why::Terminal { .. } => "terminal",
         Why::JobControl { .. } => "job_control",
     }
 }
 
 fn why_signal(why: Why) -> Option<Signal> {
     match why {
-        Why::Signal { signal, .. } | Why::JobControl { signal } => Some(signal),
+        Why::Signal { signal, .. } | Why::JobControl { signal } | Why::Terminal { signal } => Some(signal),
         _ => None,
     }
 }

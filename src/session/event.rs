@@ -14,6 +14,7 @@ pub fn why_words(why: &Why) -> String {
         Why::Start => "start".into(),
         Why::Exec => "exec".into(),
         Why::Signal { signal, .. } => format!("signal {signal}"),
+        Why::Terminal { signal } => format!("terminal ({signal})"),
         Why::JobControl { signal } => format!("job control ({signal})"),
     }
 }
@@ -42,6 +43,7 @@ impl Show for StopReport {
             Why::Interrupt => "interrupted".into(),
             Why::Start => "it stands at its first instruction".into(),
             Why::Exec => "it has executed another program".into(),
+            Why::Terminal { signal } => format!("it wants the terminal ({signal}); continue gives it"),
             Why::JobControl { signal } => format!("job control stopped it ({signal})"),
             Why::Signal { signal, origin } => {
                 let sender = origin.and_then(|origin| origin.sender).map(|pid| format!(" from process {pid}"));
@@ -111,7 +113,7 @@ impl Show for Event {
             Event::LeashOver { process, held_ms } => {
                 let held = duration::show(std::time::Duration::from_millis(*held_ms));
                 let text =
-                    format!("process {process} runs again: its leash ran out after {held}; it is still attached");
+                    format!("process {process} was held for {held} and runs again, by its leash; it is still attached");
                 page.spans(vec![Span::new(text, Style::Warn)]);
             }
         }

@@ -33,10 +33,23 @@ pub(super) enum Action {
     Report(Why),
 }
 
-/// Whether a signal is the terminal's Ctrl-C to a program that godbg started: the person means godbg, and the program
-/// does not get it. A SIGINT that a process sent is the program's own.
-pub(super) fn is_terminal_interrupt(signal: Signal, origin: Option<SignalOrigin>, started: bool) -> bool {
-    started && signal == Signal::INT && origin.is_some_and(|origin| origin.code == SI_KERNEL)
+/// What a signal means that the terminal itself raised in a program that godbg started: Ctrl-C and Ctrl-Z are meant for
+/// godbg, and a program that wants the terminal (SIGTTIN, SIGTTOU) gets it with the next `continue`. The program gets none of
+/// these. Such a signal from a process is the program's own.
+pub(super) fn by_terminal(signal: Signal, origin: Option<SignalOrigin>, started: bool) -> Option<Why> {
+    if !started || origin.is_none_or(|origin| origin.code != SI_KERNEL) {
+        return None;
+    }
+    match signal {
+        Signal::INT | Signal::TSTP => Some(Why::Interrupt),
+        Signal::TTIN | Signal::TTOU => Some(Why::Terminal { signal }),
+        _ => None,
+    }
+}
+
+/// Whether a thread stopped for a signal that the program must not get.
+pub(super) fn is_for_godbg(stop: Stop, origin: Option<SignalOrigin>, started: bool) -> bool {
+    matches!(stop, Stop::Signal(signal) if by_terminal(signal, origin, started).is_some())
 }
 
 /// Decides about a stop of a running process's thread. `listening`: it was left to job control before.
@@ -46,9 +59,11 @@ pub(super) fn after_stop(stop: Stop, origin: Option<SignalOrigin>, started: bool
         Stop::Interrupt => Action::Resume,
         Stop::Group(_) if listening => Action::Listen,
         Stop::Group(signal) => Action::Report(Why::JobControl { signal }),
-        Stop::Signal(signal) if is_terminal_interrupt(signal, origin, started) => Action::Report(Why::Interrupt),
-        Stop::Signal(signal) if policy(signal).stop => Action::Report(Why::Signal { signal, origin }),
-        Stop::Signal(signal) => Action::Pass(signal),
+        Stop::Signal(signal) => match by_terminal(signal, origin, started) {
+            Some(why) => Action::Report(why),
+            None if policy(signal).stop => Action::Report(Why::Signal { signal, origin }),
+            None => Action::Pass(signal),
+        },
         Stop::Clone | Stop::Fork | Stop::Vfork | Stop::Exec | Stop::Other(_) => Action::Resume,
     }
 }
@@ -57,8 +72,11 @@ pub(super) fn after_stop(stop: Stop, origin: Option<SignalOrigin>, started: bool
 pub(super) fn why_stopped(stop: Stop, origin: Option<SignalOrigin>, started: bool, asked: Why) -> Why {
     match stop {
         Stop::Group(signal) => Why::JobControl { signal },
-        Stop::Signal(signal) if is_terminal_interrupt(signal, origin, started) => Why::Interrupt,
-        Stop::Signal(signal) if policy(signal).stop => Why::Signal { signal, origin },
+        Stop::Signal(signal) => match by_terminal(signal, origin, started) {
+            Some(why) => why,
+            None if policy(signal).stop => Why::Signal { signal, origin },
+            None => asked,
+        },
         _ => asked,
     }
 }
@@ -107,6 +125,10 @@ mod tests {
             (Stop::Signal(Signal::STOP), USER, false, false, Action::Pass(Signal::STOP)),
             (Stop::Signal(usr1), USER, false, false, Action::Report(Why::Signal { signal: usr1, origin: USER })),
             (Stop::Signal(Signal::INT), KERNEL, true, false, Action::Report(Why::Interrupt)),
+            (Stop::Signal(Signal::TSTP), KERNEL, true, false, Action::Report(Why::Interrupt)),
+            (Stop::Signal(Signal::TSTP), KERNEL, false, false, Action::Pass(Signal::TSTP)),
+            (Stop::Signal(Signal::TSTP), USER, true, false, Action::Pass(Signal::TSTP)),
+            (Stop::Signal(Signal::TTIN), KERNEL, true, false, Action::Report(Why::Terminal { signal: Signal::TTIN })),
             (
                 Stop::Signal(Signal::INT),
                 USER,
@@ -125,5 +147,18 @@ mod tests {
         for (stop, origin, started, listening, expected) in table {
             assert_eq!(after_stop(stop, origin, started, listening), expected, "{stop:?} {origin:?} {started}");
         }
+    }
+    #[test]
+    fn only_the_terminal_of_a_started_program_means_godbg() {
+        for (signal, origin, started, meant) in [
+            (Signal::TSTP, KERNEL, true, true),
+            (Signal::TSTP, KERNEL, false, false),
+            (Signal::TSTP, USER, true, false),
+            (Signal::INT, None, true, false),
+            (Signal::TERM, KERNEL, true, false),
+        ] {
+            assert_eq!(is_for_godbg(Stop::Signal(signal), origin, started), meant, "{signal} {origin:?} {started}");
+        }
+        assert!(!is_for_godbg(Stop::Interrupt, None, true));
     }
 }

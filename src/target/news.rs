@@ -27,6 +27,11 @@ pub enum Why {
         /// From whom.
         origin: Option<SignalOrigin>,
     },
+    /// The program, which godbg started, wants the terminal (SIGTTIN, SIGTTOU); `continue` gives it.
+    Terminal {
+        /// What the terminal raised; the program does not get it.
+        signal: Signal,
+    },
     /// Job control has stopped the process (SIGSTOP, Ctrl-Z); it stays stopped until SIGCONT.
     JobControl {
         /// By which signal.

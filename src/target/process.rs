@@ -362,6 +362,7 @@ impl Process {
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.state = State::Stopped(stop);
             thread.why = decide::why_stopped(stop, origin, started, asked);
+            thread.for_godbg = decide::is_for_godbg(stop, origin, started);
         }
         match stop {
             Stop::Clone => self.note_birth(tid, Birth::Clone),

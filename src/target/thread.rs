@@ -34,13 +34,15 @@ pub(super) struct Thread {
     pub state: State,
     /// Why it was stopped, as people are told.
     pub why: Why,
+    /// Whether the signal that it stopped for was meant for godbg, and the program does not get it (`decide::by_terminal`).
+    pub for_godbg: bool,
     /// Whether godbg is its tracer: a leader that was a zombie before could not be seized.
     pub traced: bool,
 }
 
 impl Thread {
     pub fn new(number: u32, state: State) -> Thread {
-        Thread { number, state, why: Why::Interrupt, traced: true }
+        Thread { number, state, why: Why::Interrupt, for_godbg: false, traced: true }
     }
 
     /// Whether it was asked to stop and still has to be waited for.
@@ -52,12 +54,10 @@ impl Thread {
         self.state == State::Stopping { late: true }
     }
 
-    /// The signal that was dequeued for it and that it must get when it goes on. Ctrl-C in the terminal of a started
-    /// program is none: that was meant for godbg, and counts as an interrupt.
+    /// The signal that was dequeued for it and that it must get when it goes on.
     pub fn signal_to_pass(&self) -> Option<Signal> {
         match self.state {
-            State::Stopped(Stop::Signal(Signal::INT)) if self.why == Why::Interrupt => None,
-            State::Stopped(Stop::Signal(signal)) => Some(signal),
+            State::Stopped(Stop::Signal(signal)) if !self.for_godbg => Some(signal),
             _ => None,
         }
     }
