@@ -112,8 +112,9 @@ impl Show for Event {
             Event::Missed { events } => page.line(format!("{events} earlier events were dropped: nobody read them")),
             Event::LeashOver { process, held_ms } => {
                 let held = duration::show(std::time::Duration::from_millis(*held_ms));
-                let text =
-                    format!("process {process} was held for {held} and runs again, by its leash; it is still attached");
+                let text = format!(
+                    "process {process} runs again: its leash ran out (it was held for {held}); it is still attached"
+                );
                 page.spans(vec![Span::new(text, Style::Warn)]);
             }
         }

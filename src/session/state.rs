@@ -386,8 +386,12 @@ impl Session {
         }
     }
 
-    /// Waits for one thing to come, takes it in, and fails if that was a request to stop.
+    /// Waits for one thing to come, takes it in, and fails if there is a request to stop: one that came just before the
+    /// command began counts too.
     fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+        if self.request.is_some() {
+            anyhow::bail!(Interrupted);
+        }
         let deadline = self.next_deadline(deadline);
         self.take_in(deadline)?;
         if self.request.is_some() {

@@ -9,7 +9,7 @@ use crate::harness::copy_program;
 use crate::harness::fixture::{BEAT, Counters};
 use crate::harness::godbg::{Godbg, Live};
 use crate::harness::kernel::{self, SOON, wait_until};
-use crate::harness::pty::{CTRL_C, Pty};
+use crate::harness::pty::{CTRL_C, CTRL_Z, Pty};
 use crate::harness::toolchain::{program, sources};
 
 fn path_of(name: &str) -> String {
@@ -242,17 +242,33 @@ fn the_terminal_is_handed_over_and_taken_back() {
 }
 
 #[test]
-fn ctrl_c_interrupts_without_a_signal_to_the_program() {
+fn a_program_in_the_background_that_wants_the_terminal_gets_it_by_continue() {
+    let (mut godbg, pid) = on_terminal("terminal", "");
+    godbg.line("continue &");
+    godbg.expect("it wants the terminal (SIGTTIN)");
+    godbg.expect_prompt(&format!("[{pid} stopped] godbg>"));
+    assert_eq!(foreground(godbg.pid()), godbg.pid());
+    godbg.line("continue");
+    wait_until(SOON, "the terminal to be the program's", || foreground(godbg.pid()) == pid);
+    godbg.line("hello");
+    godbg.expect("read: hello");
+    godbg.line("end");
+    godbg.expect("exited with status 5");
+    godbg.expect_prompt("godbg>");
+}
+
+#[test]
+fn ctrl_c_and_ctrl_z_interrupt_without_a_signal_to_the_program() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("counters");
     std::fs::write(&path, [0; 4096]).unwrap();
     let (mut godbg, pid) = on_terminal("sigcont", &path.display().to_string());
     let counters = Counters::open(&path);
-    for _ in 0..3 {
+    for key in [CTRL_C, CTRL_Z, CTRL_C, CTRL_Z] {
         godbg.line("continue");
         let goal = counters.get(BEAT) + 3;
         wait_until(SOON, "the program to run", || counters.get(BEAT) > goal);
-        godbg.send(CTRL_C);
+        godbg.send(key);
         godbg.expect_prompt(&format!("[{pid} stopped] godbg>"));
         kernel::wait_all_stopped(pid);
     }

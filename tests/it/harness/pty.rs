@@ -20,6 +20,7 @@ use super::screen::Screen;
 
 pub const CTRL_C: &str = "\u{3}";
 pub const CTRL_D: &str = "\u{4}";
+pub const CTRL_Z: &str = "\u{1a}";
 
 /// A session on a terminal. Dropping it closes the terminal, as closing its window does.
 pub struct Pty {
