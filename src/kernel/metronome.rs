@@ -3,7 +3,7 @@
 //! of ptrace with exec (below). Knows neither threads nor processes.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::libc;
@@ -21,6 +21,11 @@ use crate::addr::Pid;
 /// 0: none.
 static SEIZING: AtomicI32 = AtomicI32::new(0);
 
+/// Which call that is, counted, and which one the last beat met: only a call that two beats meet is stuck. Going through the
+/// threads of a large process takes longer than a beat, and would otherwise be all that is done.
+static CALL: AtomicU32 = AtomicU32::new(0);
+static MET: AtomicU32 = AtomicU32::new(0);
+
 /// How long after the start, and how often from then on, a beat comes. A repeated beat closes the gap in which the
 /// first one arrives just before the wait begins.
 const BEAT: Duration = Duration::from_millis(10);
@@ -37,7 +42,8 @@ pub struct Beating<'a> {
 
 extern "C" fn beat(_: libc::c_int) {
     let pid = SEIZING.load(Ordering::Relaxed);
-    if pid == 0 {
+    let call = CALL.load(Ordering::Relaxed);
+    if pid == 0 || MET.swap(call, Ordering::Relaxed) != call {
         return;
     }
     // Async-signal-safe: system calls on the stack's memory, and errno is put back.
@@ -128,6 +134,7 @@ unsafe fn reap(tid: i32) {
 
 /// Makes a call that may block until threads of `pid` are reaped, and reaps them at every beat meanwhile.
 pub fn reaping<R>(pid: Pid, call: impl FnOnce() -> R) -> R {
+    CALL.fetch_add(1, Ordering::Relaxed);
     SEIZING.store(pid.0, Ordering::Relaxed);
     let answer = call();
     SEIZING.store(0, Ordering::Relaxed);

@@ -210,6 +210,8 @@ impl Session {
         let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
         let Attached { process, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited } =
             attached;
+        // Threads of it that were still to be let go are its threads again.
+        self.leaving.retain(|leaving| leaving.process != report.process);
         self.selected = Some(report.thread);
         self.last_end = None;
         let name = process.name().to_owned();
