@@ -174,7 +174,11 @@ impl Snapshot {
 pub fn assert_text_unchanged(pid: i32) {
     let threads = threads(pid);
     // A zombie leader has no memory: any live thread does.
-    let Some(alive) = threads.iter().find(|thread| thread.state != 'Z').map(|thread| thread.tid) else { return };
+    // The leader first: others may end while they are asked.
+    let leader = threads.iter().find(|thread| thread.tid == pid && thread.state != 'Z');
+    let Some(alive) = leader.or(threads.iter().find(|thread| thread.state != 'Z')).map(|thread| thread.tid) else {
+        return;
+    };
     // By its inode: the path may be deleted, or written with escapes.
     let inode = fs::metadata(format!("/proc/{alive}/exe")).unwrap().ino().to_string();
     let (file, memory) = (open(alive, "exe"), open(alive, "mem"));
