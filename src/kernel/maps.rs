@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Cursor, Read};
 
 use procfs::FromBufRead;
-use procfs::process::{MMapPath, MemoryMaps};
+use procfs::process::{MMPermissions, MMapPath, MemoryMaps};
 
 use crate::addr::{Pid, RuntimeAddr};
 
@@ -18,6 +18,16 @@ pub struct Mapping {
     pub start: RuntimeAddr,
     /// The address after its last byte.
     pub end: RuntimeAddr,
+    /// Whether the program may read it.
+    pub read: bool,
+    /// Whether the program may write it.
+    pub write: bool,
+    /// Whether the program may execute it.
+    pub execute: bool,
+    /// Whether changes reach the file and other processes.
+    pub shared: bool,
+    /// The inode of its file, 0 if there is none.
+    pub inode: u64,
     /// Where in its file it begins.
     pub file_offset: u64,
     /// The file's path or the kernel's name in brackets; `None` for an anonymous mapping.
@@ -38,6 +48,11 @@ impl Mappings {
         let maps = MemoryMaps::from_buf_read(Cursor::new(whole_lines.as_bytes()))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         Ok(Mappings(maps.0.into_iter().map(Mapping::from).collect()))
+    }
+
+    /// All of them, by rising address.
+    pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {
+        self.0.iter()
     }
 
     /// Whether there are none: a kernel thread, or a process whose memory is gone.
@@ -73,7 +88,17 @@ impl From<procfs::process::MemoryMap> for Mapping {
             MMapPath::Vsys(key) => Some(format!("/SYSV{key:08x}")),
             MMapPath::Other(name) => Some(name),
         };
-        Mapping { start: RuntimeAddr(map.address.0), end: RuntimeAddr(map.address.1), file_offset: map.offset, name }
+        Mapping {
+            start: RuntimeAddr(map.address.0),
+            end: RuntimeAddr(map.address.1),
+            read: map.perms.contains(MMPermissions::READ),
+            write: map.perms.contains(MMPermissions::WRITE),
+            execute: map.perms.contains(MMPermissions::EXECUTE),
+            shared: map.perms.contains(MMPermissions::SHARED),
+            inode: map.inode,
+            file_offset: map.offset,
+            name,
+        }
     }
 }
 

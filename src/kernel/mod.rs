@@ -4,6 +4,7 @@
 pub mod access;
 pub mod arch;
 pub mod maps;
+pub mod memory;
 pub mod metronome;
 pub mod own;
 pub mod proc;

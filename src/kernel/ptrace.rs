@@ -47,13 +47,7 @@ impl Tracer {
     /// PTRACE_SEIZE: makes a thread a tracee without stopping it. New threads, children and exec are followed from then
     /// on. EPERM has many reasons: see [`access`](super::access).
     pub fn seize(self, tid: Tid, death: OnTracerDeath) -> Result<(), Errno> {
-        let follow =
-            libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACEEXEC;
-        let options = match death {
-            OnTracerDeath::LetRun => follow,
-            OnTracerDeath::Kill => follow | libc::PTRACE_O_EXITKILL,
-        };
-        request(libc::PTRACE_SEIZE, tid, 0, options as usize)
+        request(libc::PTRACE_SEIZE, tid, 0, options(Follow::default(), death) as usize)
     }
 
     /// PTRACE_INTERRUPT: asks a running tracee to stop. No signal is sent. The stop that follows is the answer or an
@@ -77,6 +71,16 @@ impl Tracer {
         request(libc::PTRACE_DETACH, tid, 0, number(signal))
     }
 
+    /// PTRACE_SINGLESTEP: lets a stopped tracee make one instruction; the stop that follows is a SIGTRAP.
+    pub fn step(self, tid: Tid, signal: Option<Signal>) -> Result<(), Errno> {
+        request(libc::PTRACE_SINGLESTEP, tid, 0, number(signal))
+    }
+
+    /// PTRACE_SYSCALL: lets a stopped tracee run to the next entry to or return from a system call.
+    pub fn cont_to_syscall(self, tid: Tid, signal: Option<Signal>) -> Result<(), Errno> {
+        request(libc::PTRACE_SYSCALL, tid, 0, number(signal))
+    }
+
     /// PTRACE_GETEVENTMSG: the new tid of a clone, fork or vfork, the former tid of an exec.
     pub fn event_message(self, tid: Tid) -> Result<u64, Errno> {
         let mut message: libc::c_ulong = 0;
@@ -90,6 +94,30 @@ impl Tracer {
         let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
         request(libc::PTRACE_GETSIGINFO, tid, 0, &raw mut info as usize)?;
         Ok(SignalOrigin::from_siginfo(&info))
+    }
+
+    /// PTRACE_GETSIGINFO: the whole `siginfo_t` of a signal-delivery-stop.
+    pub fn signal_info(self, tid: Tid) -> Result<SignalInfo, Errno> {
+        let mut info = SignalInfo([0; SIGINFO_WORDS]);
+        request(libc::PTRACE_GETSIGINFO, tid, 0, &raw mut info as usize)?;
+        Ok(info)
+    }
+
+    /// PTRACE_SETSIGINFO: what the thread is told of the signal that it gets next.
+    pub fn set_signal_info(self, tid: Tid, info: &SignalInfo) -> Result<(), Errno> {
+        request(libc::PTRACE_SETSIGINFO, tid, 0, &raw const *info as usize)
+    }
+
+    /// PTRACE_GETSIGMASK: the signals that a thread blocks, bit N-1 for signal N.
+    pub fn signal_mask(self, tid: Tid) -> Result<u64, Errno> {
+        let mut mask = 0u64;
+        request(libc::PTRACE_GETSIGMASK, tid, mem::size_of::<u64>(), &raw mut mask as usize)?;
+        Ok(mask)
+    }
+
+    /// PTRACE_SETSIGMASK: see [`Tracer::signal_mask`].
+    pub fn set_signal_mask(self, tid: Tid, mask: u64) -> Result<(), Errno> {
+        request(libc::PTRACE_SETSIGMASK, tid, mem::size_of::<u64>(), &raw const mask as usize)
     }
 
     /// Lets an endless wait that this stop has broken off go on as if nothing had been: see [`Registers::restart`].
@@ -108,6 +136,95 @@ impl Tracer {
         request(libc::PTRACE_GETREGSET, tid, libc::NT_PRSTATUS as usize, &raw mut slot as usize)?;
         Ok(registers)
     }
+
+    /// PTRACE_SETREGSET NT_PRSTATUS: all general registers of a stopped tracee.
+    pub fn set_registers(self, tid: Tid, registers: &Registers) -> Result<(), Errno> {
+        let slot = libc::iovec {
+            iov_base: (&raw const *registers).cast::<c_void>().cast_mut(),
+            iov_len: mem::size_of::<Registers>(),
+        };
+        request(libc::PTRACE_SETREGSET, tid, libc::NT_PRSTATUS as usize, &raw const slot as usize)
+    }
+
+    /// PTRACE_GETREGSET NT_X86_XSTATE: x87, SSE, AVX and what else the processor has, in XSAVE's standard layout (Intel
+    /// SDM volume 1, chapter 13). ENODEV: no XSAVE.
+    pub fn extended_registers(self, tid: Tid) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0u8; LARGEST_XSAVE];
+        let mut slot = libc::iovec { iov_base: bytes.as_mut_ptr().cast::<c_void>(), iov_len: bytes.len() };
+        request(libc::PTRACE_GETREGSET, tid, NT_X86_XSTATE, &raw mut slot as usize)?;
+        bytes.truncate(slot.iov_len);
+        Ok(bytes)
+    }
+
+    /// PTRACE_SETREGSET NT_X86_XSTATE: what [`Tracer::extended_registers`] gave, changed.
+    pub fn set_extended_registers(self, tid: Tid, bytes: &[u8]) -> Result<(), Errno> {
+        let slot = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast::<c_void>(), iov_len: bytes.len() };
+        request(libc::PTRACE_SETREGSET, tid, NT_X86_XSTATE, &raw const slot as usize)
+    }
+
+    /// PTRACE_PEEKUSER of debug register `index`, 0 to 7.
+    pub fn debug_register(self, tid: Tid, index: usize) -> Result<u64, Errno> {
+        let mut value: libc::c_long = 0;
+        // The system call itself writes the word through its data argument; libc's wrapper would return it.
+        // SAFETY: `value` is live and writable.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKUSER, tid.0, debug_register_offset(index), &raw mut value)
+        };
+        Errno::result(answer).map(|_| value as u64)
+    }
+
+    /// PTRACE_POKEUSER of debug register `index`. EINVAL: an address or a length that the processor cannot watch.
+    pub fn set_debug_register(self, tid: Tid, index: usize, value: u64) -> Result<(), Errno> {
+        request(libc::PTRACE_POKEUSER, tid, debug_register_offset(index), value as usize)
+    }
+
+    /// PTRACE_SETOPTIONS: see [`Follow`].
+    pub fn follow(self, tid: Tid, follow: Follow, death: OnTracerDeath) -> Result<(), Errno> {
+        request(libc::PTRACE_SETOPTIONS, tid, 0, options(follow, death) as usize)
+    }
+}
+
+/// What else than births and exec a tracee is to report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Follow {
+    /// PTRACE_O_TRACEVFORKDONE: the child of a vfork has executed a program or ended.
+    pub vfork_done: bool,
+    /// PTRACE_O_TRACEEXIT: a thread is about to end.
+    pub exit: bool,
+}
+
+/// A raw `siginfo_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C, align(8))]
+pub struct SignalInfo(pub [u64; SIGINFO_WORDS]);
+
+/// The kernel's siginfo_t has 128 bytes.
+const SIGINFO_WORDS: usize = 16;
+
+/// `NT_X86_XSTATE` (include/uapi/linux/elf.h).
+const NT_X86_XSTATE: usize = 0x202;
+
+/// The largest XSAVE area there is: AMX's tiles alone take 8 KiB.
+const LARGEST_XSAVE: usize = 16 << 10;
+
+fn debug_register_offset(index: usize) -> usize {
+    mem::offset_of!(libc::user, u_debugreg) + index * mem::size_of::<u64>()
+}
+
+fn options(follow: Follow, death: OnTracerDeath) -> i32 {
+    let mut options = libc::PTRACE_O_TRACECLONE
+        | libc::PTRACE_O_TRACEFORK
+        | libc::PTRACE_O_TRACEVFORK
+        | libc::PTRACE_O_TRACEEXEC
+        | libc::PTRACE_O_TRACESYSGOOD;
+    for (wanted, option) in [
+        (follow.vfork_done, libc::PTRACE_O_TRACEVFORKDONE),
+        (follow.exit, libc::PTRACE_O_TRACEEXIT),
+        (death == OnTracerDeath::Kill, libc::PTRACE_O_EXITKILL),
+    ] {
+        options |= if wanted { option } else { 0 };
+    }
+    options
 }
 
 fn number(signal: Option<Signal>) -> usize {

@@ -33,6 +33,12 @@ pub enum Stop {
     Vfork,
     /// PTRACE_EVENT_EXEC: the old program is gone, and so are the other threads.
     Exec,
+    /// PTRACE_EVENT_VFORK_DONE: the child has executed a program or ended.
+    VforkDone,
+    /// PTRACE_EVENT_EXIT: the thread is about to end; its registers can still be read.
+    Exiting,
+    /// syscall-stop (PTRACE_O_TRACESYSGOOD): entry to or return from a system call, in turns.
+    Syscall,
     /// Another ptrace event, which godbg did not ask for.
     Other(u8),
 }
@@ -91,6 +97,7 @@ pub struct Usage {
 fn stop_of(code: i32) -> Stop {
     let signal = Signal(code & 0x7f);
     match code >> 8 {
+        0 if code & 0x80 != 0 => Stop::Syscall,
         0 => Stop::Signal(signal),
         libc::PTRACE_EVENT_STOP if signal == Signal::TRAP => Stop::Interrupt,
         libc::PTRACE_EVENT_STOP => Stop::Group(signal),
@@ -98,6 +105,8 @@ fn stop_of(code: i32) -> Stop {
         libc::PTRACE_EVENT_FORK => Stop::Fork,
         libc::PTRACE_EVENT_VFORK => Stop::Vfork,
         libc::PTRACE_EVENT_EXEC => Stop::Exec,
+        libc::PTRACE_EVENT_VFORK_DONE => Stop::VforkDone,
+        libc::PTRACE_EVENT_EXIT => Stop::Exiting,
         other => Stop::Other(other as u8),
     }
 }
@@ -163,6 +172,13 @@ pub fn usage(tid: Tid) -> Result<Option<(Report, Usage)>, Errno> {
 /// The wait status of an exec event (ptrace(2)): SIGTRAP, and the event above it.
 pub const EXEC_STATUS: u32 = (libc::PTRACE_EVENT_EXEC as u32) << 16 | (libc::SIGTRAP as u32) << 8 | 0x7f;
 
+/// Sleeps until one tracee has stopped or ended, and takes it: for stops that godbg itself made (a step), whose SIGTRAP must
+/// not be delivered should godbg die. `EINTR`: a signal came first, a beat among them.
+pub fn take_until_beat(tid: Tid) -> Result<Option<Report>, Errno> {
+    let found = waitid(libc::P_PID, tid.0, libc::WSTOPPED | libc::WEXITED, ptr::null_mut())?;
+    Ok(found.map(|(_, report)| report))
+}
+
 /// Takes a stop that a look has reported. Only for an exec by a thread that was not the leader: until its stop has been
 /// taken the kernel answers ESRCH to every request, in case somebody means the leader that is no more (kernel/ptrace.c,
 /// `looks_like_a_spurious_pid`).
@@ -223,6 +239,8 @@ mod tests {
         assert_eq!(stop(0x8005), Some(Report::Stopped(Stop::Interrupt, 0x80057f)));
         assert_eq!(stop(0x8013), Some(Report::Stopped(Stop::Group(Signal::STOP), 0x80137f)));
         assert_eq!(stop(10), Some(Report::Stopped(Stop::Signal(Signal::USR1), 0x0a7f)));
+        assert_eq!(stop(0x85), Some(Report::Stopped(Stop::Syscall, 0x857f)));
+        assert_eq!(stop(0x0505), Some(Report::Stopped(Stop::VforkDone, 0x05057f)));
         assert_eq!(stop(0x0305), Some(Report::Stopped(Stop::Clone, 0x03057f)));
         assert_eq!(report_of(libc::CLD_EXITED, 3), Some(Report::Ended(End::Exited { status: 3 }, 0x300)));
         let killed = End::Killed { signal: Signal::SEGV, core: true };

@@ -64,7 +64,7 @@ pub(super) fn after_stop(stop: Stop, origin: Option<SignalOrigin>, started: bool
             None if policy(signal).stop => Action::Report(Why::Signal { signal, origin }),
             None => Action::Pass(signal),
         },
-        Stop::Clone | Stop::Fork | Stop::Vfork | Stop::Exec | Stop::Other(_) => Action::Resume,
+        _ => Action::Resume,
     }
 }
 

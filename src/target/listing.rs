@@ -70,7 +70,7 @@ impl Process {
 
     /// All threads, by number.
     pub fn thread_facts(&self) -> Vec<ThreadFacts> {
-        let maps = self.mappings();
+        let maps = self.mappings().unwrap_or_default();
         let mut facts: Vec<ThreadFacts> =
             self.threads.iter().map(|(tid, thread)| self.facts_of(*tid, thread, &maps)).collect();
         facts.sort_unstable_by_key(|facts| facts.number);
@@ -80,14 +80,10 @@ impl Process {
     /// A thread's number and facts by its tid.
     pub fn facts_of_thread(&self, tid: Tid) -> Option<ThreadFacts> {
         let thread = self.threads.get(&tid)?;
-        Some(self.facts_of(tid, thread, &self.mappings()))
+        Some(self.facts_of(tid, thread, &self.mappings().unwrap_or_default()))
     }
 
     /// The mappings, through whichever thread still has memory: a leader that has exited has none.
-    fn mappings(&self) -> Mappings {
-        let seen = self.threads.keys().filter_map(|tid| Mappings::of(Pid(tid.0)).ok());
-        seen.into_iter().find(|maps| !maps.is_empty()).unwrap_or_default()
-    }
 
     /// The executable, as the kernel knows it, through whichever thread still has one.
     pub fn program(&self) -> Option<String> {

@@ -2,6 +2,7 @@
 //! none does. What happens on its own is taken in by [`Process::take_in`]; stopping, attaching and letting go are in
 //! files of their own. Refuses to wait for a person.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::decide::{self, Action};
 use super::thread::{State, StoppedThread, Thread};
 use super::{Birth, Error, LateThread, News, Result, StopReport, ThreadSignal, Why};
-use crate::addr::{Pid, Tid};
+use crate::addr::{Pid, RuntimeAddr, Tid};
+use crate::kernel::memory::Memory;
 use crate::kernel::metronome::Metronome;
 use crate::kernel::own::Terminal;
 use crate::kernel::ptrace::Tracer;
@@ -53,6 +55,10 @@ pub struct Process {
     /// The terminal that the program gets while it runs in the foreground.
     pub(super) terminal: Option<Arc<Terminal>>,
     pub(super) has_terminal: bool,
+    /// Where it has a `syscall` instruction, once that has been asked for.
+    pub(super) syscall_at: Cell<Option<RuntimeAddr>>,
+    /// Its memory, once it has been asked for.
+    pub(super) memory: RefCell<Option<Rc<Memory>>>,
     next_number: u32,
     backlog: bool,
     released: bool,
@@ -81,6 +87,8 @@ impl Process {
             news: VecDeque::new(),
             terminal: None,
             has_terminal: false,
+            syscall_at: Cell::new(None),
+            memory: RefCell::new(None),
             next_number: 1,
             backlog: false,
             released: false,
@@ -365,10 +373,17 @@ impl Process {
             thread.for_godbg = decide::is_for_godbg(stop, origin, started);
         }
         match stop {
+            Stop::Exec => self.note_exec(tid),
+            stop => self.note_birth_event(tid, stop),
+        }
+    }
+
+    /// Takes in the child or thread that a stop tells of, if it tells of one.
+    pub(super) fn note_birth_event(&mut self, tid: Tid, stop: Stop) {
+        match stop {
             Stop::Clone => self.note_birth(tid, Birth::Clone),
             Stop::Fork => self.note_birth(tid, Birth::Fork),
             Stop::Vfork => self.note_birth(tid, Birth::Vfork),
-            Stop::Exec => self.note_exec(tid),
             _ => {}
         }
     }
@@ -408,6 +423,8 @@ impl Process {
         }
         let former = former.map_or(leader, |message| Tid(message as i32));
         self.threads.retain(|tid, _| *tid == leader);
+        self.forget_memory();
+        self.syscall_at.set(None);
         if let Ok(name) = proc::thread_name(self.pid, leader) {
             self.name = name;
         }

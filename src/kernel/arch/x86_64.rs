@@ -88,6 +88,23 @@ impl Registers {
     }
 }
 
+/// The instruction that makes a system call (Intel SDM volume 2).
+pub const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
+
+impl Registers {
+    /// These registers changed so that the `syscall` instruction at `at` makes this call. A system call that the kernel means
+    /// to make again is put off: -1 says that the thread is in none.
+    pub fn prepare_call(&self, at: RuntimeAddr, number: u64, args: [u64; 6]) -> Registers {
+        let [rdi, rsi, rdx, r10, r8, r9] = args;
+        Registers { rax: number, rdi, rsi, rdx, r10, r8, r9, rip: at.0, orig_rax: u64::MAX, ..*self }
+    }
+
+    /// What a system call returned: `-errno` for an error.
+    pub fn call_result(&self) -> i64 {
+        self.rax as i64
+    }
+}
+
 /// The name of a system call by its number.
 pub fn syscall_name(number: u64) -> Option<&'static str> {
     syscalls::Sysno::new(usize::try_from(number).ok()?).map(|call| call.name())
