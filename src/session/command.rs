@@ -22,6 +22,14 @@ pub enum Group {
     Threads,
     /// continue, interrupt, wait.
     Running,
+    /// break, watch, catch, trace, and what manages them.
+    Breakpoints,
+    /// stepi, nexti, finish, until, advance.
+    Stepping,
+    /// handle, signal, syscall.
+    Signals,
+    /// regs, x, find, disassemble, print: what the process has, and changing it.
+    Looking,
     /// Everything about the shell itself.
     Shell,
     /// For godbg's own tests; not listed.
@@ -30,7 +38,16 @@ pub enum Group {
 
 impl Group {
     /// All that are listed, in the order of `help`.
-    pub const ALL: [Group; 4] = [Group::Process, Group::Threads, Group::Running, Group::Shell];
+    pub const ALL: [Group; 8] = [
+        Group::Process,
+        Group::Threads,
+        Group::Running,
+        Group::Breakpoints,
+        Group::Stepping,
+        Group::Signals,
+        Group::Looking,
+        Group::Shell,
+    ];
 
     /// The heading.
     pub fn title(self) -> &'static str {
@@ -38,6 +55,10 @@ impl Group {
             Group::Process => "The process",
             Group::Threads => "Threads",
             Group::Running => "Running and stopping",
+            Group::Breakpoints => "Breakpoints",
+            Group::Stepping => "Stepping",
+            Group::Signals => "Signals and system calls",
+            Group::Looking => "Looking and changing",
             Group::Shell => "The shell",
             Group::Maintenance => "Maintenance",
         }

@@ -83,8 +83,6 @@ impl Process {
         Some(self.facts_of(tid, thread, &self.mappings().unwrap_or_default()))
     }
 
-    /// The mappings, through whichever thread still has memory: a leader that has exited has none.
-
     /// The executable, as the kernel knows it, through whichever thread still has one.
     pub fn program(&self) -> Option<String> {
         self.threads.keys().find_map(|tid| super::describe(Pid(tid.0)))
