@@ -35,6 +35,8 @@ pub struct Attached {
     pub is_ancestor: bool,
     /// Whether its leader had exited before.
     pub leader_exited: bool,
+    /// Whether an earlier godbg, which was killed, had left something in it that was taken away now.
+    pub repaired: bool,
 }
 
 /// Attaches to the process that `asked` is a thread of, and stops all its threads.
@@ -49,6 +51,7 @@ pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<At
     let begin = Instant::now();
     process.halt(Why::Attach);
     let stopped_in = begin.elapsed();
+    let repaired = process.undo_leftovers()?;
     let report = process.interrupt(Why::Attach).map_err(|_| Error::DiedMeanwhile(pid))?;
     Ok(Attached {
         threads: process.threads.len(),
@@ -58,6 +61,7 @@ pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<At
         asked: (asked != pid).then_some(asked.leader()),
         is_ancestor,
         leader_exited: process.threads.get(&pid.leader()).is_some_and(|thread| thread.state == State::Zombie),
+        repaired,
         program,
         process,
     })

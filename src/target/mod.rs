@@ -1,6 +1,7 @@
 //! The traced process: attach, stop, resume, detach, threads and signals. Refuses to know commands, words and screens.
 
 mod attach;
+mod breakpoints;
 mod decide;
 mod error;
 mod halt;
@@ -16,11 +17,14 @@ mod syscalls;
 mod thread;
 
 pub use attach::{Attached, attach, refusal};
+pub use breakpoints::{
+    Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair,
+};
 pub use error::{Error, Result};
 pub use launch::{Launch, launch};
 pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;
-pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, Why};
+pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, TracedValue, Why};
 pub use process::{Origin, Process, Resumed};
 pub use release::{Leaving, Released};
 pub use running::{Candidate, called, candidate, candidates, describe, others};

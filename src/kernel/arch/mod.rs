@@ -2,6 +2,8 @@
 //! x86_64.rs with the same names.
 
 #[cfg(target_arch = "x86_64")]
+pub mod shield;
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{MACHINE, Registers, SYSCALL_INSTRUCTION, syscall_name};
