@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::command::{Command, Needs, Outcome, Words};
+use super::command::{Command, MOST_NAME_WORDS, Needs, Outcome, Words};
 use super::failure::{Failure, Interrupted};
 use super::settings::Settings;
 use super::state::{Context, Prompt, Session};
@@ -112,13 +112,12 @@ pub fn run_words(session: &mut Session, words: &[String]) -> Result<Outcome, Fai
 }
 
 fn parse_words(session: &Session, words: &[String]) -> Result<Parsed, Failure> {
-    let (command, taken) = session.commands.find(words)?;
-    let words = match command.words {
-        Words::Split => words[taken..].to_vec(),
-        Words::Raw if words.len() == taken => Vec::new(),
-        Words::Raw => vec![words[taken..].join(" ")],
+    let found = session.commands.find(words)?;
+    let words = match found.command.words {
+        Words::Split => found.words(words),
+        Words::Raw => raw(&found.words(words).join(" ")),
     };
-    Ok(Parsed { command, words })
+    Ok(Parsed { command: found.command, words })
 }
 
 fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {
@@ -172,14 +171,14 @@ pub fn parse(session: &Session, line: &str) -> Result<Option<Parsed>, Failure> {
     }
     // `!COMMAND` and the commands whose rest is taken as typed are not split: their quotes are somebody else's.
     if let Some(rest) = line.strip_prefix('!') {
-        let (command, _) = session.commands.find(&["shell".into()])?;
+        let command = session.commands.find(&["shell".into()])?.command;
         return Ok(Some(Parsed { command, words: raw(rest) }));
     }
-    let name = line.split_whitespace().next().unwrap_or_default();
-    if let Ok((command, 1)) = session.commands.find(&[name.to_owned()])
-        && command.words == Words::Raw
+    let name: Vec<String> = line.split_whitespace().take(MOST_NAME_WORDS).map(str::to_owned).collect();
+    if let Ok(found) = session.commands.find(&name)
+        && found.command.words == Words::Raw
     {
-        return Ok(Some(Parsed { command, words: raw(&line[name.len()..]) }));
+        return Ok(Some(Parsed { command: found.command, words: raw(&found.rest(line)) }));
     }
     let Some(words) = shlex::split(line) else {
         return Err(Failure::hinted(
@@ -190,8 +189,8 @@ pub fn parse(session: &Session, line: &str) -> Result<Option<Parsed>, Failure> {
     if words.is_empty() {
         return Ok(None);
     }
-    let (command, taken) = session.commands.find(&words)?;
-    Ok(Some(Parsed { command, words: words[taken..].to_vec() }))
+    let found = session.commands.find(&words)?;
+    Ok(Some(Parsed { command: found.command, words: found.words(&words) }))
 }
 
 fn raw(rest: &str) -> Vec<String> {
