@@ -113,6 +113,17 @@ pub struct Command {
     pub run: fn(&mut Context<'_>, &[String]) -> anyhow::Result<Outcome>,
 }
 
+impl Command {
+    /// How many of its own words stand before the words of another command that it runs (`try`: 0, `thread`: 1); `None`: it
+    /// runs no other.
+    pub fn words_before_command(&self) -> Option<usize> {
+        let grammar = (self.args)();
+        grammar
+            .get_positionals()
+            .position(|arg| arg.get_value_names().unwrap_or_default().iter().any(|name| name == "COMMAND"))
+    }
+}
+
 /// What a handler leaves to the shell.
 pub enum Outcome {
     /// A reply to show.
@@ -242,15 +253,6 @@ impl Found {
     /// The command's own words among all words of the line.
     pub fn words(&self, all: &[String]) -> Vec<String> {
         self.format.iter().chain(all.get(self.taken..).unwrap_or_default()).cloned().collect()
-    }
-
-    /// The rest of a line as it was typed, behind the name.
-    pub fn rest(&self, line: &str) -> String {
-        let behind = (0..self.taken).fold(line.trim_start(), |rest, _| {
-            rest.find(char::is_whitespace).map_or("", |end| rest[end..].trim_start())
-        });
-        let parts = self.format.as_deref().into_iter().chain([behind.trim_end()]);
-        parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
 
