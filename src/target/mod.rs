@@ -3,15 +3,17 @@
 mod attach;
 mod decide;
 mod error;
+pub mod expr;
 mod halt;
-mod launch;
 mod inject;
+mod launch;
 mod listing;
 mod memory;
 mod news;
 mod process;
 mod release;
 mod running;
+mod scene;
 mod syscalls;
 mod thread;
 
@@ -24,10 +26,11 @@ pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, Why};
 pub use process::{Origin, Process, Resumed};
 pub use release::{Leaving, Released};
 pub use running::{Candidate, called, candidate, candidates, describe, others};
+pub use scene::{Scene, Symbols};
 pub use syscalls::Syscall;
 pub use thread::StoppedThread;
 
-pub use crate::kernel::arch::Registers;
+pub use crate::kernel::arch::{Bank, FLAGS, GENERAL, Number, RegisterId, Registers, X87_CONTROL};
 pub use crate::kernel::maps::{Mapping, Mappings};
 pub use crate::kernel::metronome::Metronome;
 pub use crate::kernel::proc::LARGEST_PID;
