@@ -22,4 +22,5 @@ pub use failure::{Failure, FailureKind, Interrupted};
 pub use locations::Locations;
 pub use reply::{Reply, Show};
 pub use settings::Settings;
-pub use state::{AttachFacts, Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
+pub use crate::target::AttachFacts;
+pub use state::{Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};

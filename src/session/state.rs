@@ -17,7 +17,7 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
+    self, AttachFacts, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
     Usage, Why,
 };
 
@@ -211,17 +211,14 @@ impl Session {
 
     /// Attaches to a process and stops it.
     pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
-        let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
-        let Attached { process, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited } =
-            attached;
+        let (process, facts) = target::attach(pid, self.tracer, self.metronome.clone())?;
         // Threads of it that were still to be let go are its threads again.
-        self.leaving.retain(|leaving| leaving.process != report.process);
-        self.selected = Some(report.thread);
+        self.leaving.retain(|leaving| leaving.process != facts.report.process);
+        self.selected = Some(facts.report.thread);
         self.last_end = None;
-        let name = process.name().to_owned();
         self.process = Some(process);
         self.pass_on_news();
-        Ok(AttachFacts { name, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited })
+        Ok(facts)
     }
 
     /// Starts a program and holds it at its first instruction.
@@ -484,27 +481,4 @@ impl Session {
         }
         self.pass_on_news();
     }
-}
-
-/// What attaching found, without the process.
-#[derive(Clone, Debug)]
-pub struct AttachFacts {
-    /// The process's name, any characters.
-    pub name: String,
-    /// Its executable, as the kernel knows it.
-    pub program: Option<String>,
-    /// Its threads.
-    pub threads: usize,
-    /// How many of them stand still.
-    pub stopped: usize,
-    /// From the first interrupt to the last thread's stop.
-    pub stopped_in: Duration,
-    /// Why each thread stands, and which do not yet.
-    pub report: StopReport,
-    /// The tid that was asked for, where that was not the leader's.
-    pub asked: Option<Tid>,
-    /// Whether godbg descends from it.
-    pub is_ancestor: bool,
-    /// Whether its leader had exited before.
-    pub leader_exited: bool,
 }

@@ -46,6 +46,16 @@ impl Process {
         }
     }
 
+    /// Stops what has been let run out of the held process: steps do that.
+    pub(super) fn halt_again(&mut self, since: Instant) {
+        self.interrupt_running();
+        self.gather(since, Why::Interrupt);
+        self.complete(since, Why::Interrupt);
+        self.bring_all_home();
+        self.disarm();
+        self.release_strays();
+    }
+
     fn interrupt_running(&mut self) {
         let tracer = self.tracer;
         self.threads.retain(|tid, thread| {

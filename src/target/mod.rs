@@ -15,10 +15,11 @@ mod process;
 mod release;
 mod running;
 mod scene;
+mod step;
 mod syscalls;
 mod thread;
 
-pub use attach::{Attached, attach, refusal};
+pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{
     Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair,
 };

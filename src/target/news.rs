@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::breakpoints::Access;
+use super::listing::Place;
 use crate::addr::{Pid, Tid};
 use crate::kernel::signal::{Signal, SignalOrigin};
 use crate::kernel::wait::End;
@@ -70,6 +71,8 @@ pub struct StopReport {
     /// Why.
     #[serde(flatten)]
     pub why: Why,
+    /// Where that thread stands, if it stopped by itself.
+    pub place: Option<Place>,
     /// Other threads that were given a signal at the same time, which would have stopped the process as well.
     pub also: Vec<ThreadSignal>,
     /// Threads that could not be stopped yet, because they sleep in the kernel (state D).

@@ -372,16 +372,23 @@ impl Process {
     /// Stops every thread because of what one of them met, and tells it.
     pub(super) fn stop_for(&mut self, tid: Tid, why: Why) {
         self.halt(Why::Interrupt);
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.why = why;
+        if let Some(report) = self.report_of(tid, why) {
+            self.news.push_back(News::Stopped(report));
         }
-        if let Phase::Held { report, .. } = &mut self.phase {
-            report.thread = tid;
-            report.why = why;
-            report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
-            report.also.retain(|other| other.thread != tid);
-            self.news.push_back(News::Stopped(report.clone()));
-        }
+    }
+
+    /// Makes what one thread has met the reason for which the process is held. `None`: it is held no more.
+    pub(super) fn report_of(&mut self, tid: Tid, why: Why) -> Option<StopReport> {
+        self.threads.get_mut(&tid)?.why = why;
+        let Phase::Held { since, .. } = self.phase else { return None };
+        let mut report = self.report(Why::Interrupt);
+        report.thread = tid;
+        report.why = why;
+        report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
+        report.place = self.place_of(tid);
+        report.also.retain(|other| other.thread != tid);
+        self.phase = Phase::Held { since, report: report.clone() };
+        Some(report)
     }
 
     /// Who sent the signal that a thread stopped for.
@@ -551,6 +558,7 @@ impl Process {
             thread,
             number: self.threads.get(&thread).map_or(1, |thread| thread.number),
             why: if matches!(own_why, Why::JobControl { .. }) { own_why } else { why },
+            place: None,
             also: signals.collect(),
             late: self.late_threads(),
         }

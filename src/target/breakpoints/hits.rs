@@ -1,15 +1,15 @@
 //! What follows when a thread meets a breakpoint or watchpoint: whose it is, whether it stops the process, and how the thread
 //! gets past it. A thread that is let on costs four requests and no other thread notices. Never waits.
 
-use super::{Breakpoint, Kind};
+use super::Kind;
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::Errno;
 use crate::kernel::arch::{Registers, shield};
 use crate::kernel::ptrace::SignalInfo;
-use crate::target::expr::{EvalError, Expr, Machine, Value};
+use crate::target::expr::{EvalError, Expr, Value};
 use crate::target::process::Process;
 use crate::target::thread::State;
-use crate::target::{News, RegisterId, TracedValue, Why};
+use crate::target::{News, Scene, TracedValue, Why};
 
 /// `si_code` of an int3, SI_KERNEL, and of a debug register, TRAP_HWBKPT (sigaction(2)).
 const INT3_CODE: i32 = 0x80;
@@ -123,6 +123,19 @@ impl Process {
         Some(Why::Watchpoint { number, access, old, new })
     }
 
+    /// A breakpoint in the text that a step has led to.
+    pub(in crate::target) fn met_by_step(&mut self, at: RuntimeAddr, tid: Tid, registers: &Registers) -> Option<Why> {
+        self.judge(at, tid, registers, Kind::Software)
+    }
+
+    /// A watchpoint that the last instruction has met.
+    pub(in crate::target) fn watch_met(&mut self, tid: Tid, registers: &Registers) -> Option<Why> {
+        match self.meet_debug(tid, registers) {
+            Met::Stop(why) => Some(why),
+            Met::Pass(_) | Met::Foreign => None,
+        }
+    }
+
     /// Whether one of the breakpoints at an address, or a goal, stops the process. Counts all that are met.
     fn judge(&mut self, at: RuntimeAddr, tid: Tid, registers: &Registers, kind: Kind) -> Option<Why> {
         let mut stop = None;
@@ -138,10 +151,9 @@ impl Process {
     /// Whether one breakpoint stops the process for this thread. A condition that has no value stops it, and says so.
     fn asks(&mut self, index: usize, tid: Tid, registers: &Registers) -> bool {
         let breakpoint = &self.steering.breakpoints[index];
-        let mut machine = StoppedMachine { process: self, registers };
         let met = match &breakpoint.condition {
             None => Ok(true),
-            Some(condition) => condition.eval(&mut machine).map(|value| value.bits != 0),
+            Some(condition) => evaluate(self, tid, registers, condition).map(|value| value.bits() != 0),
         };
         let (process, number) = (self.pid, breakpoint.number);
         if let Err(error) = &met {
@@ -152,7 +164,7 @@ impl Process {
             return false;
         }
         if let Some(wanted) = &self.steering.breakpoints[index].trace {
-            let values = wanted.iter().map(|expr| traced(expr, &mut machine_of(self, registers))).collect();
+            let values = wanted.iter().map(|expr| traced(self, tid, registers, expr)).collect();
             self.steering.breakpoints[index].count();
             self.news.push_back(News::Traced { process, thread: tid, number, values });
             return false;
@@ -242,44 +254,19 @@ impl Process {
     }
 }
 
-fn machine_of<'a>(process: &'a Process, registers: &'a Registers) -> StoppedMachine<'a> {
-    StoppedMachine { process, registers }
+/// Evaluates for a thread that stopped, whose registers have been read.
+fn evaluate(process: &Process, tid: Tid, registers: &Registers, expr: &Expr) -> std::result::Result<Value, EvalError> {
+    // Names were looked up when the expression was taken.
+    let mut symbols = |_: &str| None;
+    let scene = Scene::new(Some(process), Some(tid), &process.steering.variables, &mut symbols);
+    expr.eval(&mut scene.with_registers(*registers))
 }
 
-fn traced(expr: &Expr, machine: &mut StoppedMachine<'_>) -> TracedValue {
-    let value = expr.eval(machine);
+fn traced(process: &Process, tid: Tid, registers: &Registers, expr: &Expr) -> TracedValue {
+    let value = evaluate(process, tid, registers, expr);
     TracedValue {
         expression: expr.text().to_owned(),
-        value: value.as_ref().ok().map(|value| value.bits),
+        value: value.as_ref().ok().map(|value| value.bits()),
         error: value.err().map(|error| error.to_string()),
     }
-}
-
-/// What conditions are evaluated on: the thread that stopped, and the process's memory.
-struct StoppedMachine<'a> {
-    process: &'a Process,
-    registers: &'a Registers,
-}
-
-impl Machine for StoppedMachine<'_> {
-    fn register(&mut self, register: RegisterId) -> Result<u64, EvalError> {
-        todo!("{register:?}")
-    }
-
-    fn read(&mut self, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<(), EvalError> {
-        Ok(self.process.read_memory(addr, buffer)?)
-    }
-
-    fn variable(&mut self, _: &str) -> Option<Value> {
-        None
-    }
-
-    fn symbol(&mut self, _: &str) -> Option<u64> {
-        None
-    }
-}
-
-/// The breakpoints of a process by number, for messages.
-pub(in crate::target) fn numbers(breakpoints: &[Breakpoint]) -> Vec<u32> {
-    breakpoints.iter().map(|one| one.number).collect()
 }

@@ -125,7 +125,7 @@ impl Process {
 
     /// Takes over what another godbg has left in this process, which is held: what it lent, and its breakpoints, which are
     /// never armed again. [`Process::clear_steering`] then takes all away.
-    fn adopt(&mut self, journal: Journal) {
+    fn take_over(&mut self, journal: Journal) {
         let areas = (0..journal.get(AREAS).min(MOST_AREAS as u64) as usize)
             .map(|index| Area { base: RuntimeAddr(journal.get(FIRST_AREA + index)), slots: u64::MAX / 128 });
         let areas: Vec<Area> = areas.collect();
@@ -142,7 +142,7 @@ impl Process {
     /// Undoes what a journal says, in a process that is held. Whatever comes of it the process can go on being used.
     fn undo(&mut self, journal: Journal) -> Result<()> {
         restore_text(&*self.memory().map_err(|_| Error::Ended(self.pid))?, &journal);
-        self.adopt(journal);
+        self.take_over(journal);
         let begin = Instant::now();
         while self.stopped_tids().into_iter().any(|tid| self.stands_in_shield(tid)) && begin.elapsed() < LEAVING {
             self.resume(false)?;
@@ -230,8 +230,8 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
     loop {
         // Attaching finds what was left, and undoes it.
         match crate::target::attach(pid, tracer, metronome.clone()) {
-            Ok(mut attached) => {
-                attached.process.detach()?;
+            Ok((mut process, _)) => {
+                process.detach()?;
                 return Ok(Some(Repaired { process: pid, breakpoints }));
             }
             Err(Error::Traced { .. }) if begin.elapsed() < PATIENCE => wait::until_beat(),

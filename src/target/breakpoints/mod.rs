@@ -15,12 +15,13 @@ mod watch;
 use std::collections::BTreeSet;
 
 pub use journal::{Repaired, guard, journal_folder, repair};
-pub(super) use hits::STEP_CODE;
+pub(super) use hits::{Met, STEP_CODE};
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;
 
 use crate::addr::{RuntimeAddr, Tid};
 use crate::target::Error;
+use crate::target::expr::Variables;
 
 /// What godbg does to steer one process.
 #[derive(Default)]
@@ -47,6 +48,8 @@ pub(super) struct Steering {
     pub debug_generation: u32,
     /// The only thread that runs, where only one is let run.
     pub alone: Option<Tid>,
+    /// The session's convenience variables, for conditions.
+    pub variables: Variables,
     /// Whether it was told that nothing can be lent to the process.
     pub told_unshielded: bool,
     /// Whether nothing is to be put in any more: what an earlier godbg left is being taken away.

@@ -97,15 +97,7 @@ impl Process {
     /// Tells of the next thing that a thread has met and nobody knows of. True: the process stays held for it.
     pub(in crate::target) fn report_next(&mut self) -> bool {
         while let Some((tid, why)) = self.unreported.pop_front() {
-            let Some(thread) = self.threads.get_mut(&tid) else { continue };
-            thread.why = why;
-            let mut report = self.report(Why::Interrupt);
-            report.thread = tid;
-            report.why = why;
-            report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
-            if let Phase::Held { report: old, .. } = &mut self.phase {
-                *old = report.clone();
-            }
+            let Some(report) = self.report_of(tid, why) else { continue };
             self.news.push_back(News::Stopped(report));
             self.after_stop_at(why);
             return true;
