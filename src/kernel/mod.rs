@@ -6,6 +6,7 @@ pub mod arch;
 pub mod maps;
 pub mod memory;
 pub mod metronome;
+mod origin;
 pub mod own;
 pub mod proc;
 pub mod ptrace;

@@ -16,8 +16,8 @@ use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::{
-    self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
-    Usage, Why,
+    self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Rules, Signal, StopReport,
+    Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -86,6 +86,7 @@ pub struct Session {
     pub(super) outbox: Arc<Outbox>,
     tracer: Tracer,
     metronome: Rc<Metronome>,
+    rules: Rc<Rules>,
     process: Option<Process>,
     selected: Option<Tid>,
     leaving: Vec<Leaving>,
@@ -121,6 +122,7 @@ impl Session {
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
+            rules: Rc::default(),
             process: None,
             selected: None,
             leaving: Vec::new(),
@@ -153,6 +155,11 @@ impl Session {
     /// The process, if there is one.
     pub fn current(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+
+    /// What has been decided for all processes: what is done with their signals.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// How the last process ended.
@@ -207,7 +214,7 @@ impl Session {
 
     /// Attaches to a process and stops it.
     pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
-        let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
+        let attached = target::attach(pid, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let Attached { process, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited } =
             attached;
         // Threads of it that were still to be let go are its threads again.
@@ -222,7 +229,7 @@ impl Session {
 
     /// Starts a program and holds it at its first instruction.
     pub fn launch(&mut self, launch: Launch) -> target::Result<StopReport> {
-        let mut process = target::launch(launch, self.tracer, self.metronome.clone())?;
+        let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
         self.last_end = None;
@@ -235,6 +242,13 @@ impl Session {
         let resumed = self.process()?.resume(foreground)?;
         self.pass_on_news();
         Ok(resumed)
+    }
+
+    /// Has the selected thread go on with a signal, or with none, instead of the one that it stopped for.
+    pub fn give_signal(&mut self, signal: Option<Signal>) -> anyhow::Result<Tid> {
+        let tid = self.selected.context("no thread is selected")?;
+        self.process()?.give_signal(tid, signal)?;
+        Ok(tid)
     }
 
     /// Stops the process.

@@ -103,7 +103,7 @@ impl Process {
             state: stat.as_ref().map(|stat| letter(stat.state)),
             name: stat.map(|stat| stat.name).unwrap_or_default(),
             why,
-            pending: thread.signal_to_pass(),
+            pending: self.rules.signals.signal_for(thread, false, self.catches_traps()),
             late: thread.is_late(),
             syscall,
             place: pc.map(|pc| place(pc, maps)),

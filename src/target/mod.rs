@@ -4,14 +4,16 @@ mod attach;
 mod decide;
 mod error;
 mod halt;
-mod launch;
 mod inject;
+mod launch;
 mod listing;
 mod memory;
 mod news;
 mod process;
 mod release;
+mod rules;
 mod running;
+mod signals;
 mod syscalls;
 mod thread;
 
@@ -23,7 +25,9 @@ pub use memory::Fault;
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, Why};
 pub use process::{Origin, Process, Resumed};
 pub use release::{Leaving, Released};
+pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
+pub use signals::{Disposition, Handling, SignalTable};
 pub use syscalls::Syscall;
 pub use thread::StoppedThread;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::decide::{self, Action};
 use super::thread::{State, StoppedThread, Thread};
-use super::{Birth, Error, LateThread, News, Result, StopReport, ThreadSignal, Why};
+use super::{Birth, Error, LateThread, News, Result, Rules, StopReport, ThreadSignal, Why};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::memory::Memory;
 use crate::kernel::metronome::Metronome;
@@ -47,6 +47,8 @@ pub struct Process {
     pub(super) name: String,
     pub(super) tracer: Tracer,
     pub(super) metronome: Rc<Metronome>,
+    /// What the session's person has decided for all processes.
+    pub(super) rules: Rc<Rules>,
     pub(super) threads: BTreeMap<Tid, Thread>,
     pub(super) phase: Phase,
     /// Children that were born traced and must be let go when their first stop comes.
@@ -74,13 +76,21 @@ pub enum Resumed {
 }
 
 impl Process {
-    pub(super) fn new(pid: Pid, origin: Origin, name: String, tracer: Tracer, metronome: Rc<Metronome>) -> Process {
+    pub(super) fn new(
+        pid: Pid,
+        origin: Origin,
+        name: String,
+        tracer: Tracer,
+        metronome: Rc<Metronome>,
+        rules: Rc<Rules>,
+    ) -> Process {
         Process {
             pid,
             origin,
             name,
             tracer,
             metronome,
+            rules,
             threads: BTreeMap::new(),
             phase: Phase::Running,
             strays: Vec::new(),
@@ -192,6 +202,7 @@ impl Process {
             self.has_terminal = terminal.give_to(self.pid).is_ok();
         }
         self.phase = Phase::Running;
+        let caught = self.catches_traps();
         for (tid, thread) in &mut self.threads {
             let answer = match thread.state {
                 State::Stopped(Stop::Group(signal)) => {
@@ -199,7 +210,7 @@ impl Process {
                     self.tracer.listen(*tid)
                 }
                 State::Stopped(_) => {
-                    let signal = thread.signal_to_pass();
+                    let signal = self.rules.signals.signal_for(thread, false, caught);
                     thread.state = State::Running;
                     self.tracer.cont(*tid, signal)
                 }
@@ -327,7 +338,7 @@ impl Process {
         self.note_stop(tid, stop, origin, Why::Interrupt);
         self.mend_call(tid, stop);
         let started = self.origin == Origin::Started;
-        let request = match decide::after_stop(stop, origin, started, listening) {
+        let request = match decide::after_stop(stop, origin, started, listening, &self.rules.signals) {
             Action::Report(why) => return self.stop_for(tid, why),
             Action::Resume => self.tracer.cont(tid, None),
             Action::Pass(signal) => self.tracer.cont(tid, Some(signal)),
@@ -349,8 +360,11 @@ impl Process {
         self.halt(Why::Interrupt);
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.why = why;
+            thread.int3 = thread.int3.map(|_| true);
         }
+        let sender_name = self.sender_name(&why);
         if let Phase::Held { report, .. } = &mut self.phase {
+            report.sender_name = sender_name;
             report.thread = tid;
             report.why = why;
             report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
@@ -369,8 +383,13 @@ impl Process {
         let started = self.origin == Origin::Started;
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.state = State::Stopped(stop);
-            thread.why = decide::why_stopped(stop, origin, started, asked);
+            thread.why = decide::why_stopped(stop, origin, started, asked, &self.rules.signals);
             thread.for_godbg = decide::is_for_godbg(stop, origin, started);
+            thread.order = None;
+            thread.int3 = decide::is_int3(stop, origin).then_some(false);
+        }
+        if let Some(signal) = decide::is_told(stop, origin, started, &self.rules.signals) {
+            self.tell_signal(tid, signal, origin);
         }
         match stop {
             Stop::Exec => self.note_exec(tid),
@@ -522,6 +541,7 @@ impl Process {
             thread,
             number: self.threads.get(&thread).map_or(1, |thread| thread.number),
             why: if matches!(own_why, Why::JobControl { .. }) { own_why } else { why },
+            sender_name: None,
             also: signals.collect(),
             late: self.late_threads(),
         }

@@ -52,10 +52,12 @@ impl Process {
             _ => return Err(Error::Ended(self.pid)),
         };
         self.mark_released();
+        let caught = self.catches_traps();
         let mut left = Vec::new();
         for (tid, thread) in &self.threads {
-            let gone = matches!(thread.state, State::Stopped(_))
-                && self.tracer.detach(*tid, thread.signal_to_pass()) != Err(Errno::ESRCH);
+            let signal = self.rules.signals.signal_for(thread, true, caught);
+            let gone =
+                matches!(thread.state, State::Stopped(_)) && self.tracer.detach(*tid, signal) != Err(Errno::ESRCH);
             if !gone && thread.traced {
                 left.push(*tid);
             }

@@ -36,13 +36,17 @@ pub(super) struct Thread {
     pub why: Why,
     /// Whether the signal that it stopped for was meant for godbg, and the program does not get it (`decide::by_terminal`).
     pub for_godbg: bool,
+    /// What it gets when it goes on in place of the signal that it stopped for, where a person has said so.
+    pub order: Option<Option<Signal>>,
+    /// Whether it stopped for an `int3` of the program itself, and if so whether that was reported.
+    pub int3: Option<bool>,
     /// Whether godbg is its tracer: a leader that was a zombie before could not be seized.
     pub traced: bool,
 }
 
 impl Thread {
     pub fn new(number: u32, state: State) -> Thread {
-        Thread { number, state, why: Why::Interrupt, for_godbg: false, traced: true }
+        Thread { number, state, why: Why::Interrupt, for_godbg: false, order: None, int3: None, traced: true }
     }
 
     /// Whether it was asked to stop and still has to be waited for.
@@ -54,7 +58,8 @@ impl Thread {
         self.state == State::Stopping { late: true }
     }
 
-    /// The signal that was dequeued for it and that it must get when it goes on.
+    /// The signal that was dequeued for it and that it gets when it goes on, unless `handle` or an order says otherwise
+    /// (`SignalTable::signal_for`).
     pub fn signal_to_pass(&self) -> Option<Signal> {
         match self.state {
             State::Stopped(Stop::Signal(signal)) if !self.for_godbg => Some(signal),
