@@ -7,16 +7,20 @@ mod continue_;
 mod detach;
 mod echo;
 mod exec;
+mod handle;
 mod help;
 mod history;
 mod interrupt;
 mod kill;
 mod maintenance;
 mod ps;
+mod queue_signal;
 mod quit;
 mod set;
 mod shell;
 mod show;
+mod signal;
+mod signals;
 mod sleep;
 mod source;
 mod status;
@@ -38,6 +42,10 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    handle::COMMAND,
+    signals::COMMAND,
+    signal::COMMAND,
+    queue_signal::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -8,6 +8,7 @@ pub mod journal;
 pub mod maps;
 pub mod memory;
 pub mod metronome;
+mod origin;
 pub mod own;
 pub mod proc;
 pub mod ptrace;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use procfs::process::Status;
 use procfs::{FromBufRead, ProcError};
 
+use super::signal::Signal;
 use crate::addr::{Pid, RuntimeAddr, Tid};
 
 /// No single file of /proc that is read here may be longer than this; a hostile target can make its maps long.
@@ -96,6 +97,14 @@ pub fn process_of(tid: Tid) -> io::Result<Pid> {
 /// Whether a thread belongs to a process, by one look-up.
 pub fn is_thread_of(tid: Tid, pid: Pid) -> bool {
     fs::metadata(format!("/proc/{pid}/task/{tid}")).is_ok()
+}
+
+/// Whether a process has a handler for a signal (`SigCgt` of proc_pid_status(5)).
+pub fn catches(pid: Pid, signal: Signal) -> io::Result<bool> {
+    let status = read_text(&format!("/proc/{pid}/status"))?;
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+    let mask = mask.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no SigCgt in /proc/PID/status"))?;
+    Ok(mask >> (signal.0 - 1) & 1 == 1)
 }
 
 fn field(status: &[u8], name: &[u8]) -> io::Result<usize> {

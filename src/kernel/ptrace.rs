@@ -295,3 +295,9 @@ pub fn kill(pid: Pid, signal: Signal) -> Result<(), Errno> {
     // SAFETY: no memory is involved.
     Errno::result(unsafe { libc::kill(pid.0, signal.0) }).map(drop)
 }
+
+/// Sends a signal to one thread of a process, tgkill(2). Its `si_code` is SI_TKILL and its sender godbg.
+pub fn tgkill(pid: Pid, tid: Tid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    Errno::result(unsafe { libc::syscall(libc::SYS_tgkill, pid.0, tid.0, signal.0) }).map(drop)
+}

@@ -3,8 +3,9 @@
 use super::duration;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
+use super::signal_words::signal_words;
 pub use crate::target::News as Event;
-use crate::target::{Access, Birth, End, LateThread, Place, StopReport, TracedValue, Why};
+use crate::target::{Access, Birth, End, LateThread, Place, Signal, StopReport, TracedValue, Why};
 
 /// `signal SIGSEGV (from process 12)`, `job control (SIGTSTP)`, `attach`, …
 pub fn why_words(why: &Why) -> String {
@@ -67,7 +68,7 @@ pub fn late_words(late: &LateThread) -> String {
 
 impl Show for StopReport {
     fn show(&self, page: &mut Page) {
-        let StopReport { process, thread, number, why, place, also, late } = self;
+        let StopReport { process, thread, number, why, place, sender_name, also, late } = self;
         let reason = match why {
             Why::Attach => "godbg attached".into(),
             Why::Interrupt => "interrupted".into(),
@@ -78,11 +79,11 @@ impl Show for StopReport {
             Why::Breakpoint { number } => format!("breakpoint {number}"),
             Why::Watchpoint { number, access, old, new } => watch_words(*number, *access, *old, *new),
             Why::Step => "step".into(),
+            Why::Signal { signal: Signal::TRAP, origin: Some(origin) } if origin.is_int3() => {
+                "it met an int3 of its own (SIGTRAP)".into()
+            }
             Why::Signal { signal, origin } => {
-                let sender = origin.and_then(|origin| origin.sender).map(|pid| format!(" from process {pid}"));
-                let address =
-                    origin.and_then(|origin| origin.address).map(|address| format!(" at address {address:#x}"));
-                format!("it was given {signal}{}", sender.or(address).unwrap_or_default())
+                format!("it was given {}", signal_words(*process, *signal, *origin, sender_name.as_deref()))
             }
         };
         let style = if matches!(why, Why::Signal { .. }) { Style::Warn } else { Style::Plain };
@@ -115,6 +116,11 @@ impl Show for Event {
     fn show(&self, page: &mut Page) {
         match self {
             Event::Stopped(report) => report.show(page),
+            Event::Signalled { process, number, signal, origin, sender_name, passed, .. } => {
+                let words = signal_words(*process, *signal, *origin, sender_name.as_deref());
+                let kept = if *passed { "" } else { "; the program does not get it" };
+                page.line(format!("process {process}: thread {number} got {words}{kept}"));
+            }
             Event::Ended { process, end } => {
                 page.spans(vec![Span::new(format!("process {process} {}", end_words(end)), Style::Warn)]);
             }

@@ -12,6 +12,7 @@ pub mod page;
 pub mod panics;
 pub mod reply;
 pub mod settings;
+mod signal_words;
 mod state;
 pub mod tracer;
 

@@ -17,8 +17,8 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
-    Usage, Why,
+    self, AttachFacts, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Rules, Signal, StopReport,
+    Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -87,6 +87,7 @@ pub struct Session {
     pub(super) outbox: Arc<Outbox>,
     tracer: Tracer,
     metronome: Rc<Metronome>,
+    rules: Rc<Rules>,
     process: Option<Process>,
     selected: Option<Tid>,
     leaving: Vec<Leaving>,
@@ -124,6 +125,7 @@ impl Session {
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
+            rules: Rc::default(),
             process: None,
             selected: None,
             leaving: Vec::new(),
@@ -157,6 +159,11 @@ impl Session {
     /// The process, if there is one.
     pub fn current(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+
+    /// What has been decided for all processes: what is done with their signals.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// How the last process ended.
@@ -211,7 +218,7 @@ impl Session {
 
     /// Attaches to a process and stops it.
     pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
-        let (process, facts) = target::attach(pid, self.tracer, self.metronome.clone())?;
+        let (process, facts) = target::attach(pid, self.tracer, self.metronome.clone(), self.rules.clone())?;
         // Threads of it that were still to be let go are its threads again.
         self.leaving.retain(|leaving| leaving.process != facts.report.process);
         self.selected = Some(facts.report.thread);
@@ -223,7 +230,7 @@ impl Session {
 
     /// Starts a program and holds it at its first instruction.
     pub fn launch(&mut self, launch: Launch) -> target::Result<StopReport> {
-        let mut process = target::launch(launch, self.tracer, self.metronome.clone())?;
+        let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
         self.last_end = None;
@@ -236,6 +243,13 @@ impl Session {
         let resumed = self.process()?.resume(foreground)?;
         self.pass_on_news();
         Ok(resumed)
+    }
+
+    /// Has the selected thread go on with a signal, or with none, instead of the one that it stopped for.
+    pub fn give_signal(&mut self, signal: Option<Signal>) -> anyhow::Result<Tid> {
+        let tid = self.selected.context("no thread is selected")?;
+        self.process()?.give_signal(tid, signal)?;
+        Ok(tid)
     }
 
     /// Stops the process.

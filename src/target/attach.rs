@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{Origin, Process};
 use super::thread::State;
-use super::{Error, Result, StopReport, Why};
+use super::{Error, Result, Rules, StopReport, Why};
 use crate::addr::{Pid, Tid};
 use crate::kernel::metronome::{self, Metronome};
 use crate::kernel::ptrace::{OnTracerDeath, Tracer};
@@ -41,11 +41,16 @@ pub struct AttachFacts {
 }
 
 /// Attaches to the process that `asked` is a thread of, and stops all its threads.
-pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<(Process, AttachFacts)> {
+pub fn attach(
+    asked: Pid,
+    tracer: Tracer,
+    metronome: Rc<Metronome>,
+    rules: Rc<Rules>,
+) -> Result<(Process, AttachFacts)> {
     let pid = check(asked)?;
     let leader = proc::thread_stat(pid, pid.leader()).map_err(|_| Error::Missing(asked))?;
     let is_ancestor = access::is_descendant(own::pid(), pid);
-    let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome);
+    let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome, rules);
     // If this fails, what has been seized so far is let go by the drop.
     process.seize_all()?;
     let program = process.program();

@@ -52,6 +52,9 @@ pub enum Error {
     /// It has ended.
     #[error("process {0} has ended")]
     Ended(Pid),
+    /// There is no such thread any more.
+    #[error("thread {0} has ended")]
+    NoThread(Tid),
     /// It does not end although it was sent SIGKILL.
     #[error("process {0} was sent SIGKILL but has not ended yet: a thread of it sleeps in the kernel")]
     WillNotDie(Pid),

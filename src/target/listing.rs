@@ -109,7 +109,7 @@ impl Process {
             state: stat.as_ref().map(|stat| letter(stat.state)),
             name: stat.map(|stat| stat.name).unwrap_or_default(),
             why,
-            pending: thread.signal_to_pass(),
+            pending: self.signal_for(tid, false),
             late: thread.is_late(),
             syscall,
             place: pc.map(|pc| place(pc, maps)),

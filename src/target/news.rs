@@ -73,6 +73,8 @@ pub struct StopReport {
     pub why: Why,
     /// Where that thread stands, if it stopped by itself.
     pub place: Option<Place>,
+    /// The name of the process that sent the signal, any characters; null where none did or it is gone.
+    pub sender_name: Option<String>,
     /// Other threads that were given a signal at the same time, which would have stopped the process as well.
     pub also: Vec<ThreadSignal>,
     /// Threads that could not be stopped yet, because they sleep in the kernel (state D).
@@ -128,6 +130,23 @@ pub enum Birth {
 pub enum News {
     /// The process has stopped.
     Stopped(StopReport),
+    /// A thread was given a signal that stops nothing but is to be told (`handle SIG print`).
+    Signalled {
+        /// The process.
+        process: Pid,
+        /// The thread.
+        thread: Tid,
+        /// Its number in `threads`.
+        number: u32,
+        /// The signal.
+        signal: Signal,
+        /// From whom.
+        origin: Option<SignalOrigin>,
+        /// The sending process's name, any characters.
+        sender_name: Option<String>,
+        /// Whether the program gets it.
+        passed: bool,
+    },
     /// The process has ended.
     Ended {
         /// The process.

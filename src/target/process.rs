@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::breakpoints::Steering;
 use super::decide::{self, Action};
 use super::thread::{State, StoppedThread, Thread};
-use super::{Birth, Error, LateThread, News, Result, StopReport, ThreadSignal, Why};
+use super::{Birth, Error, LateThread, News, Result, Rules, StopReport, ThreadSignal, Why};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::memory::Memory;
 use crate::kernel::metronome::Metronome;
@@ -48,6 +48,8 @@ pub struct Process {
     pub(super) name: String,
     pub(super) tracer: Tracer,
     pub(super) metronome: Rc<Metronome>,
+    /// What the session's person has decided for all processes.
+    pub(super) rules: Rc<Rules>,
     pub(super) threads: BTreeMap<Tid, Thread>,
     pub(super) phase: Phase,
     /// Children that were born traced and must be let go when their first stop comes.
@@ -79,13 +81,21 @@ pub enum Resumed {
 }
 
 impl Process {
-    pub(super) fn new(pid: Pid, origin: Origin, name: String, tracer: Tracer, metronome: Rc<Metronome>) -> Process {
+    pub(super) fn new(
+        pid: Pid,
+        origin: Origin,
+        name: String,
+        tracer: Tracer,
+        metronome: Rc<Metronome>,
+        rules: Rc<Rules>,
+    ) -> Process {
         Process {
             pid,
             origin,
             name,
             tracer,
             metronome,
+            rules,
             threads: BTreeMap::new(),
             phase: Phase::Running,
             strays: Vec::new(),
@@ -224,8 +234,8 @@ impl Process {
                 self.tracer.listen(tid)
             }
             State::Stopped(_) => {
-                let signal = thread.signal_to_pass();
-                thread.state = State::Running;
+                let signal = self.signal_for(tid, false);
+                self.threads.entry(tid).and_modify(|thread| thread.state = State::Running);
                 self.sync_debug(tid);
                 self.leave_site(tid, signal.is_some());
                 self.tracer.cont(tid, signal)
@@ -352,7 +362,7 @@ impl Process {
             self.sync_debug(tid);
         }
         let started = self.origin == Origin::Started;
-        let request = match decide::after_stop(stop, origin, started, listening) {
+        let request = match decide::after_stop(stop, origin, started, listening, &self.rules.signals) {
             Action::Report(why) => return self.stop_for(tid, why),
             Action::Resume => self.tracer.cont(tid, None),
             Action::Pass(signal) => self.tracer.cont(tid, Some(signal)),
@@ -379,9 +389,12 @@ impl Process {
 
     /// Makes what one thread has met the reason for which the process is held. `None`: it is held no more.
     pub(super) fn report_of(&mut self, tid: Tid, why: Why) -> Option<StopReport> {
-        self.threads.get_mut(&tid)?.why = why;
+        let thread = self.threads.get_mut(&tid)?;
+        thread.why = why;
+        thread.int3 = thread.int3.map(|_| true);
         let Phase::Held { since, .. } = self.phase else { return None };
         let mut report = self.report(Why::Interrupt);
+        report.sender_name = self.sender_name(&why);
         report.thread = tid;
         report.why = why;
         report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
@@ -401,8 +414,13 @@ impl Process {
         let started = self.origin == Origin::Started;
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.state = State::Stopped(stop);
-            thread.why = decide::why_stopped(stop, origin, started, asked);
+            thread.why = decide::why_stopped(stop, origin, started, asked, &self.rules.signals);
             thread.for_godbg = decide::is_for_godbg(stop, origin, started);
+            thread.order = None;
+            thread.int3 = decide::is_int3(stop, origin).then_some(false);
+        }
+        if let Some(signal) = decide::is_told(stop, origin, started, &self.rules.signals) {
+            self.tell_signal(tid, signal, origin);
         }
         match stop {
             Stop::Exec => self.note_exec(tid),
@@ -559,6 +577,7 @@ impl Process {
             number: self.threads.get(&thread).map_or(1, |thread| thread.number),
             why: if matches!(own_why, Why::JobControl { .. }) { own_why } else { why },
             place: None,
+            sender_name: None,
             also: signals.collect(),
             late: self.late_threads(),
         }

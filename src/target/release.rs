@@ -55,8 +55,9 @@ impl Process {
         self.mark_released();
         let mut left = Vec::new();
         for (tid, thread) in &self.threads {
-            let gone = matches!(thread.state, State::Stopped(_))
-                && self.tracer.detach(*tid, thread.signal_to_pass()) != Err(Errno::ESRCH);
+            let signal = self.signal_for(*tid, true);
+            let gone =
+                matches!(thread.state, State::Stopped(_)) && self.tracer.detach(*tid, signal) != Err(Errno::ESRCH);
             if !gone && thread.traced {
                 left.push(*tid);
             }

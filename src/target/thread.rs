@@ -43,6 +43,10 @@ pub(super) struct Thread {
     pub skip_once: Option<(RuntimeAddr, RuntimeAddr)>,
     /// Which state of the debug registers it has been given.
     pub debug_generation: u32,
+    /// What it gets when it goes on in place of the signal that it stopped for, where a person has said so.
+    pub order: Option<Option<Signal>>,
+    /// Whether it stopped for an `int3` of the program itself, and if so whether that was reported.
+    pub int3: Option<bool>,
     /// Whether godbg is its tracer: a leader that was a zombie before could not be seized.
     pub traced: bool,
 }
@@ -57,6 +61,8 @@ impl Thread {
             step_over: None,
             skip_once: None,
             debug_generation: 0,
+            order: None,
+            int3: None,
             traced: true,
         }
     }
@@ -70,7 +76,8 @@ impl Thread {
         self.state == State::Stopping { late: true }
     }
 
-    /// The signal that was dequeued for it and that it must get when it goes on.
+    /// The signal that was dequeued for it and that it gets when it goes on, unless `handle` or an order says otherwise
+    /// (`SignalTable::signal_for`).
     pub fn signal_to_pass(&self) -> Option<Signal> {
         match self.state {
             State::Stopped(Stop::Signal(signal)) if !self.for_godbg => Some(signal),

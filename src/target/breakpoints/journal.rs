@@ -129,7 +129,7 @@ impl Process {
         let areas = (0..journal.get(AREAS).min(MOST_AREAS as u64) as usize)
             .map(|index| Area { base: RuntimeAddr(journal.get(FIRST_AREA + index)), slots: u64::MAX / 128 });
         let areas: Vec<Area> = areas.collect();
-        self.steering.shield = (!areas.is_empty()).then_some(Shield { areas });
+        self.steering.shield = (!areas.is_empty()).then_some(Shield { areas, old_handler: 0 });
         for (addr, original) in sites_of(&journal) {
             self.steering.sites.insert(addr, original);
         }
@@ -229,7 +229,7 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
     let begin = Instant::now();
     loop {
         // Attaching finds what was left, and undoes it.
-        match crate::target::attach(pid, tracer, metronome.clone()) {
+        match crate::target::attach(pid, tracer, metronome.clone(), Rc::default()) {
             Ok((mut process, _)) => {
                 process.detach()?;
                 return Ok(Some(Repaired { process: pid, breakpoints }));

@@ -298,7 +298,7 @@ impl Steering {
             }
         }
         if self.shield.is_some() {
-            let mut process = Process::new(child, Origin::Attached, String::new(), tracer, metronome.clone());
+            let mut process = Process::new(child, Origin::Attached, String::new(), tracer, metronome.clone(), Rc::default());
             process.add(child.leader(), State::Stopped(Stop::Interrupt));
             process.steering.shield = self.shield.clone();
             // What cannot be taken away does no harm.

@@ -59,6 +59,8 @@ impl Area {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::target) struct Shield {
     pub areas: Vec<Area>,
+    /// The program's own handler for SIGTRAP; 0 and 1 are none.
+    pub old_handler: u64,
 }
 
 impl Shield {
@@ -73,6 +75,13 @@ impl Shield {
 
     pub fn contains(&self, addr: RuntimeAddr) -> bool {
         self.areas.iter().any(|area| area.contains(addr))
+    }
+}
+
+impl super::Steering {
+    /// Whether the program itself handles SIGTRAP, as far as is known without asking the kernel.
+    pub(in crate::target) fn trap_is_caught(&self) -> Option<bool> {
+        self.shield.as_ref().map(|shield| shield.old_handler > 1)
     }
 }
 
@@ -96,7 +105,7 @@ impl Process {
     fn try_raise(&mut self, near: RuntimeAddr) -> Result<()> {
         let tid = self.thread_for_calls()?;
         let area = self.lend(tid, near)?;
-        self.steering.shield = Some(Shield { areas: vec![area] });
+        self.steering.shield = Some(Shield { areas: vec![area], old_handler: 0 });
         self.put(area.code(), code::code())?;
         self.protect(tid, area)?;
         let action = [area.code().0, FLAGS, area.code().0 + code::return_offset(), u64::MAX];
@@ -106,6 +115,9 @@ impl Process {
         self.call(tid, libc_numbers::RT_SIGACTION, [SIGTRAP, 0, old, 8, 0, 0])?;
         let before = self.words::<4>(RuntimeAddr(old))?;
         self.put_words(RuntimeAddr(area.base.0 + code::OLD_HANDLER), &before[..1])?;
+        if let Some(shield) = &mut self.steering.shield {
+            shield.old_handler = before[0];
+        }
         self.call(tid, libc_numbers::RT_SIGACTION, [SIGTRAP, area.base.0 + code::NEW_ACTION, 0, 8, 0, 0])?;
         self.note_shield();
         Ok(())
