@@ -57,9 +57,8 @@ impl Journal {
     fn map(file: &File, path: &Path) -> io::Result<Journal> {
         let length = NonZeroUsize::new(BYTES).expect("not zero");
         // SAFETY: a new mapping at an address of the kernel's choice; the file is as long as it.
-        let start = unsafe {
-            mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, file, 0)
-        }?;
+        let start =
+            unsafe { mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, file, 0) }?;
         Ok(Journal { words: start.cast(), path: path.to_owned() })
     }
 

@@ -262,10 +262,9 @@ fn options(follow: Follow, death: OnTracerDeath) -> i32 {
         | libc::PTRACE_O_TRACEEXEC
         | libc::PTRACE_O_TRACESYSGOOD
         | libc::PTRACE_O_TRACEVFORKDONE;
-    for (wanted, option) in [
-        (follow.exit, libc::PTRACE_O_TRACEEXIT),
-        (death == OnTracerDeath::Kill, libc::PTRACE_O_EXITKILL),
-    ] {
+    for (wanted, option) in
+        [(follow.exit, libc::PTRACE_O_TRACEEXIT), (death == OnTracerDeath::Kill, libc::PTRACE_O_EXITKILL)]
+    {
         options |= if wanted { option } else { 0 };
     }
     options

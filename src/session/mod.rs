@@ -16,6 +16,7 @@ mod signal_words;
 mod state;
 pub mod tracer;
 
+pub use crate::target::AttachFacts;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
 pub use event::Event;
@@ -23,5 +24,4 @@ pub use failure::{Failure, FailureKind, Interrupted};
 pub use locations::Locations;
 pub use reply::{Reply, Show};
 pub use settings::Settings;
-pub use crate::target::AttachFacts;
 pub use state::{Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};

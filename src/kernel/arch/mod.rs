@@ -6,8 +6,9 @@ pub mod shield;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{FlagUse, 
-    Bank, FLAGS, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL, syscall_name,
+pub use x86_64::{
+    Bank, Extended, FLAGS, FlagUse, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL,
+    syscall_name,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -3,8 +3,10 @@
 use crate::addr::RuntimeAddr;
 
 mod names;
+mod xsave;
 
 pub use names::{Bank, FLAGS, GENERAL, Number, RegisterId, X87_CONTROL};
+pub use xsave::Extended;
 
 /// The machine's name, as `uname -m` prints it.
 pub const MACHINE: &str = "x86_64";
@@ -145,6 +147,13 @@ impl Registers {
     pub fn prepare_call(&self, at: RuntimeAddr, number: u64, args: [u64; 6]) -> Registers {
         let [rdi, rsi, rdx, r10, r8, r9] = args;
         Registers { rax: number, rdi, rsi, rdx, r10, r8, r9, rip: at.0, orig_rax: u64::MAX, ..*self }
+    }
+
+    /// Takes the thread out of the system call that a stop has broken off. Otherwise the kernel makes it again when the
+    /// thread goes on, and to do so moves the program counter back by the length of a `syscall` instruction (`handle_signal`
+    /// and `arch_do_signal_or_restart`, arch/x86/kernel/signal.c).
+    pub fn leave_syscall(&mut self) {
+        self.orig_rax = u64::MAX;
     }
 
     /// What a system call returned: `-errno` for an error.

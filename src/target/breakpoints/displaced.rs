@@ -163,7 +163,8 @@ mod tests {
     fn what_is_counted_from_the_pc_still_means_the_same() {
         let load = displace(&[0x48, 0x8b, 0x05, 0x10, 0, 0, 0], ORIGIN, SLOT_AT).expect("mov rax,[rip+10h]");
         assert_eq!(text(&load)[0], "mov rax,[401017h]");
-        let far = displace(&[0x48, 0x8b, 0x05, 0x10, 0, 0, 0], RuntimeAddr(0x5555_5555_0000), RuntimeAddr(0x7f00_0000_0000));
+        let far =
+            displace(&[0x48, 0x8b, 0x05, 0x10, 0, 0, 0], RuntimeAddr(0x5555_5555_0000), RuntimeAddr(0x7f00_0000_0000));
         assert_eq!(far, None, "too far to be reached");
         let far = displace(&[0x55], ORIGIN, RuntimeAddr(0x7f00_0000_0000)).expect("push rbp");
         assert_eq!(&far.code[..3], [0x55, 0xff, 0x25], "a jump back over any distance");

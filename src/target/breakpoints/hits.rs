@@ -204,7 +204,8 @@ impl Process {
     /// stands still, when all do.
     pub(in crate::target) fn bring_home(&mut self, tid: Tid, registers: &Registers) {
         let Some(thread) = self.threads.get(&tid) else { return };
-        let trap = thread.state == State::Stopped(crate::kernel::wait::Stop::Signal(crate::kernel::signal::Signal::TRAP));
+        let trap =
+            thread.state == State::Stopped(crate::kernel::wait::Stop::Signal(crate::kernel::signal::Signal::TRAP));
         if trap && !thread.for_godbg {
             self.bring_back_hit(tid, registers);
         }

@@ -14,8 +14,8 @@ mod watch;
 
 use std::collections::BTreeSet;
 
-pub use journal::{Repaired, guard, journal_folder, repair};
 pub(super) use hits::{Met, STEP_CODE};
+pub use journal::{Repaired, guard, journal_folder, repair};
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;
 

@@ -242,7 +242,8 @@ impl Process {
 
     /// The child of a vfork runs in memory of its own now, or has ended.
     pub(in crate::target) fn note_vfork_over(&mut self, tid: Tid) {
-        if self.steering.vforks.remove(&tid) && self.steering.vforks.is_empty() && matches!(self.phase, Phase::Running) {
+        if self.steering.vforks.remove(&tid) && self.steering.vforks.is_empty() && matches!(self.phase, Phase::Running)
+        {
             self.arm();
         }
     }
@@ -298,7 +299,8 @@ impl Steering {
             }
         }
         if self.shield.is_some() {
-            let mut process = Process::new(child, Origin::Attached, String::new(), tracer, metronome.clone(), Rc::default());
+            let mut process =
+                Process::new(child, Origin::Attached, String::new(), tracer, metronome.clone(), Rc::default());
             process.add(child.leader(), State::Stopped(Stop::Interrupt));
             process.steering.shield = self.shield.clone();
             // What cannot be taken away does no harm.

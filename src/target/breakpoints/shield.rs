@@ -185,7 +185,8 @@ impl Process {
 
     fn protect(&mut self, tid: Tid, area: Area) -> Result<()> {
         const READ_EXECUTE: u64 = 5;
-        self.call(tid, libc_numbers::MPROTECT, [area.code().0, AREA - code::DATA_BELOW, READ_EXECUTE, 0, 0, 0]).map(drop)
+        self.call(tid, libc_numbers::MPROTECT, [area.code().0, AREA - code::DATA_BELOW, READ_EXECUTE, 0, 0, 0])
+            .map(drop)
     }
 
     /// A system call whose error is an error.

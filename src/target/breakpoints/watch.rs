@@ -98,8 +98,16 @@ mod tests {
 
     fn watch(number: u32, addr: u64, length: u64, kind: Kind) -> Breakpoint {
         let (location, address) = (String::new(), RuntimeAddr(addr));
-        let new =
-            NewBreakpoint { kind, location, address, length, temporary: false, thread: None, condition: None, trace: None };
+        let new = NewBreakpoint {
+            kind,
+            location,
+            address,
+            length,
+            temporary: false,
+            thread: None,
+            condition: None,
+            trace: None,
+        };
         new.numbered(number)
     }
 
