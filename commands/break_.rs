@@ -94,7 +94,12 @@ pub(super) struct Asked {
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
-    set(cx, args.words.as_deref().unwrap_or("*$pc"), Asked::default(), "usage: break LOC [if EXPR] [thread N] [-t] [-H]")
+    set(
+        cx,
+        args.words.as_deref().unwrap_or("*$pc"),
+        Asked::default(),
+        "usage: break LOC [if EXPR] [thread N] [-t] [-H]",
+    )
 }
 
 /// Sets a breakpoint by the words of a command.

@@ -54,9 +54,8 @@ pub(super) fn number_and_rest(command: &str, text: Option<&str>, usage: &str) ->
         return Err(Failure::usage(format!("{command}: a breakpoint's number is missing"), usage));
     }
     let short: String = word.chars().take(40).collect();
-    let number = word
-        .parse()
-        .map_err(|_| Failure::usage(format!("{command}: {short:?} is no breakpoint's number"), usage))?;
+    let number =
+        word.parse().map_err(|_| Failure::usage(format!("{command}: {short:?} is no breakpoint's number"), usage))?;
     Ok((number, rest.trim().to_owned()))
 }
 

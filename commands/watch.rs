@@ -1,12 +1,12 @@
 //! `watch`, and what `rwatch` and `awatch` share with it: stopping where memory is written or read, by debug registers.
 
 use super::break_::{BreakpointSet, thread_of};
+use crate::addr::RuntimeAddr;
 use crate::session::breakpoint_words;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Words};
 use crate::target::expr::Expr;
 use crate::target::{Access, Kind, NewBreakpoint};
-use crate::addr::RuntimeAddr;
 
 pub(super) const COMMAND: Command = Command {
     name: "watch",
@@ -62,7 +62,8 @@ pub(super) fn set(
 
 /// The address and length that an expression names.
 fn range(cx: &Context<'_>, text: &str) -> anyhow::Result<(RuntimeAddr, u64)> {
-    let (expr, rest) = Expr::parse_prefix(text).map_err(|error| crate::session::locations::not_understood(text, &error))?;
+    let (expr, rest) =
+        Expr::parse_prefix(text).map_err(|error| crate::session::locations::not_understood(text, &error))?;
     let (address, length) = match expr.as_address() {
         Some(address) => {
             let address = cx.session.evaluate_expr(&address)?;

@@ -118,9 +118,11 @@ mod tests {
         ] {
             assert_eq!(parse(text, "").as_ref(), Ok(&expected), "{text}");
         }
-        for (text, complaint) in
-            [("", "a location is missing"), ("if 1", "a location is missing"), ("*1 if", "an expression is missing behind if")]
-        {
+        for (text, complaint) in [
+            ("", "a location is missing"),
+            ("if 1", "a location is missing"),
+            ("*1 if", "an expression is missing behind if"),
+        ] {
             assert_eq!(parse(text, "").expect_err("a complaint").message, complaint, "{text}");
         }
         assert!(parse("*1 thread 2 if 1 thread 3", "").is_err());

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::duration;
+use super::hooks::Ran;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
 use super::signal_words::signal_words;
-use super::hooks::Ran;
 use crate::target::{Access, Birth, End, LateThread, News, Place, Signal, StopReport, TracedValue, Why};
 
 /// What is told unasked.

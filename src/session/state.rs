@@ -18,8 +18,8 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, End, Launch, Leaving, Metronome, News, Origin, Process, Released, Repaired, Resumed, Rules, Signal, StopReport,
-    Tracer, Usage, Why,
+    self, AttachFacts, End, Launch, Leaving, Metronome, News, Origin, Process, Released, Repaired, Resumed, Rules,
+    Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.

@@ -4,9 +4,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::Steering;
 use super::hits::{Met, Past};
 use super::sites::INT3;
-use super::Steering;
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::arch::Registers;
 use crate::kernel::memory::Memory;
