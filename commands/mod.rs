@@ -7,6 +7,7 @@ mod continue_;
 mod detach;
 mod echo;
 mod exec;
+mod gcore;
 mod help;
 mod history;
 mod interrupt;
@@ -20,6 +21,7 @@ mod show;
 mod sleep;
 mod source;
 mod status;
+mod syscall;
 mod thread;
 mod threads;
 mod try_;
@@ -38,6 +40,8 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    gcore::COMMAND,
+    syscall::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -1,8 +1,8 @@
 //! Events as lines for people. The data is `target`'s; what is said of it stands here.
 
-use super::duration;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
+use super::{duration, size};
 pub use crate::target::News as Event;
 use crate::target::{Birth, End, LateThread, StopReport, Why};
 
@@ -108,6 +108,11 @@ impl Show for Event {
             }
             Event::LetGo { process, thread } => {
                 page.line(format!("process {process}: thread {thread} has woken and was let go"));
+            }
+            Event::Progress { file, bytes, total_bytes, .. } => {
+                let percent = 100 * u128::from(*bytes) / u128::from(*total_bytes).max(1);
+                let (done, total) = (size::show(*bytes), size::show(*total_bytes));
+                page.line(format!("  {file}: {done} of {total} written ({percent} %)"));
             }
             Event::Missed { events } => page.line(format!("{events} earlier events were dropped: nobody read them")),
             Event::LeashOver { process, held_ms } => {

@@ -11,6 +11,7 @@ pub mod page;
 pub mod panics;
 pub mod reply;
 pub mod settings;
+pub mod size;
 mod state;
 pub mod tracer;
 

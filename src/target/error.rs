@@ -81,6 +81,22 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A system call cannot be made in a thread without harm to it, or did not come back.
+    #[error("cannot make a system call in thread {tid}: {why}")]
+    NoCalls {
+        /// The thread.
+        tid: Tid,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A core file could not be made.
+    #[error("cannot take a core of process {pid}: {why}")]
+    NoCore {
+        /// The process.
+        pid: Pid,
+        /// Why not.
+        why: String,
+    },
     /// A request of the kernel failed in a way that has no case of its own.
     #[error("cannot {what} thread {tid}: {}", .errno.desc())]
     Request {

@@ -1,11 +1,14 @@
 //! The traced process: attach, stop, resume, detach, threads and signals. Refuses to know commands, words and screens.
 
 mod attach;
+mod callable;
+mod calls;
 mod decide;
 mod error;
+mod gcore;
 mod halt;
-mod launch;
 mod inject;
+mod launch;
 mod listing;
 mod memory;
 mod news;
@@ -16,7 +19,9 @@ mod syscalls;
 mod thread;
 
 pub use attach::{Attached, attach, refusal};
+pub use calls::{CallResult, call_number, refuse_call};
 pub use error::{Error, Result};
+pub use gcore::{CoreFacts, CoreFault, CoreImage, CoreWriter};
 pub use launch::{Launch, launch};
 pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decide::{self, Action};
+use super::gcore::CopyMark;
 use super::thread::{State, StoppedThread, Thread};
 use super::{Birth, Error, LateThread, News, Result, StopReport, ThreadSignal, Why};
 use crate::addr::{Pid, RuntimeAddr, Tid};
@@ -55,6 +56,8 @@ pub struct Process {
     /// The terminal that the program gets while it runs in the foreground.
     pub(super) terminal: Option<Arc<Terminal>>,
     pub(super) has_terminal: bool,
+    /// The copy of its memory that a core is being written from.
+    pub(super) copy: Option<CopyMark>,
     /// Where it has a `syscall` instruction, once that has been asked for.
     pub(super) syscall_at: Cell<Option<RuntimeAddr>>,
     /// Its memory, once it has been asked for.
@@ -87,6 +90,7 @@ impl Process {
             news: VecDeque::new(),
             terminal: None,
             has_terminal: false,
+            copy: None,
             syscall_at: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,
@@ -457,6 +461,10 @@ impl Process {
         if self.is_ours(tid) {
             self.add(tid, State::Running);
             return true;
+        }
+        // It must never run.
+        if self.copy.is_some_and(|copy| copy.pid.leader() == tid) {
+            return false;
         }
         let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
         let _ = self.tracer.detach(tid, signal);
