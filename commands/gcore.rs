@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::addr::Pid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::page::{Page, Span, Style};
-use crate::session::{Command, Context, Event, Failure, Group, Needs, Outcome, Reply, Show, Words, duration, size};
-use crate::target::{CoreImage, CoreWriter};
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words, duration, size};
+use crate::target::{CoreImage, CoreWriter, News};
 
 pub(super) const COMMAND: Command = Command {
     name: "gcore",
@@ -107,7 +107,7 @@ fn write(cx: &mut Context<'_>, image: &CoreImage, to: &Unfinished, all: bool) ->
             told = Instant::now();
             let (bytes, total_bytes) = writer.progress();
             let file = to.path.to_string_lossy().into_owned();
-            cx.session.tell(Event::Progress { process: image.process_id(), file, bytes, total_bytes });
+            cx.session.tell(News::Progress { process: image.process_id(), file, bytes, total_bytes });
         }
     }
     Ok((writer.segments(), writer.unread()))

@@ -2,10 +2,13 @@
 //! x86_64.rs with the same names.
 
 #[cfg(target_arch = "x86_64")]
+pub mod shield;
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{
-    ELF_MACHINE, MACHINE, Registers, SYSCALL_INSTRUCTION, quiet_fork, syscall_name, syscall_number, take_child,
+    Bank, ELF_MACHINE, Extended, FLAGS, FlagUse, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION,
+    X87_CONTROL, quiet_fork, syscall_name, syscall_number, take_child,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

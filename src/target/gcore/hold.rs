@@ -28,13 +28,14 @@ impl Process {
     }
 
     /// Lets it run again, and tells how long it stood still.
-    pub(super) fn let_on(&mut self, hold: Hold) -> Result<Duration> {
-        match self.come_up(&hold) {
-            Some((tid, why)) if matches!(self.phase, Phase::Held { .. }) => self.stay_for(tid, why),
-            _ if matches!(self.phase, Phase::Held { .. }) => drop(self.resume(hold.had_terminal)?),
-            // A leash has let it run, or it has ended.
-            _ => {}
+    pub(super) fn release(&mut self, hold: Hold) -> Result<Duration> {
+        if matches!(self.phase, Phase::Held { .. }) {
+            match self.come_up(&hold).and_then(|(tid, why)| self.report_of(tid, why)) {
+                Some(report) => self.news.push_back(News::Stopped(report)),
+                None => drop(self.resume(hold.had_terminal)?),
+            }
         }
+        // Otherwise a leash has let it run, or it has ended.
         Ok(hold.since.elapsed())
     }
 
@@ -46,15 +47,5 @@ impl Process {
             _ => thread.for_godbg,
         };
         self.threads.iter().find(|(_, thread)| is_news(thread)).map(|(tid, thread)| (*tid, thread.why))
-    }
-
-    fn stay_for(&mut self, tid: Tid, why: Why) {
-        let number = self.threads.get(&tid).map_or(1, |thread| thread.number);
-        if let Phase::Held { report, .. } = &mut self.phase {
-            (report.thread, report.why, report.number) = (tid, why, number);
-            report.also.retain(|other| other.thread != tid);
-            let told = News::Stopped(report.clone());
-            self.news.push_back(told);
-        }
     }
 }

@@ -86,7 +86,7 @@ impl Process {
             }
         }
         let (held, hold) = match hold {
-            Some(hold) if copy.is_some() => (self.let_on(hold)?, None),
+            Some(hold) if copy.is_some() => (self.release(hold)?, None),
             hold => (Duration::ZERO, hold),
         };
         let image = self.image(threads, copy, unforked);
@@ -115,7 +115,7 @@ impl Process {
             hold => hold,
         };
         self.drop_copy();
-        hold.map_or(Ok(Duration::ZERO), |hold| self.let_on(hold))
+        hold.map_or(Ok(Duration::ZERO), |hold| self.release(hold))
     }
 
     fn image(
