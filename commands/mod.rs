@@ -17,6 +17,7 @@ mod echo;
 mod enable;
 mod exec;
 mod finish;
+mod gcore;
 mod handle;
 mod hbreak;
 mod help;
@@ -41,6 +42,7 @@ mod sleep;
 mod source;
 mod status;
 mod stepi;
+mod syscall;
 mod tbreak;
 mod thread;
 mod threads;
@@ -88,6 +90,8 @@ pub const TABLE: Commands = Commands(&[
     signals::COMMAND,
     signal::COMMAND,
     queue_signal::COMMAND,
+    gcore::COMMAND,
+    syscall::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,
