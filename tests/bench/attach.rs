@@ -99,7 +99,7 @@ fn measure_size(
             return Ok(None);
         }
     };
-    let mut rows = Rows::new(&target, language, size, tools);
+    let mut rows = Rows::new(&target, language, size, tools)?;
     let rounds = tools.iter().map(|tool| tool.runs(size, runs)).max().unwrap_or(0);
     for round in 0..rounds {
         for position in 0..tools.len() {

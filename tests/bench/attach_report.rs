@@ -3,6 +3,7 @@
 use crate::report::{median, ms, ratio};
 use crate::target::{Language, Target};
 use crate::tool::Tool;
+use anyhow::Result;
 use std::time::Duration;
 
 /// Start-up to the first prompt.
@@ -70,9 +71,9 @@ impl Goal {
 }
 
 impl Rows {
-    pub fn new(target: &Target, language: Language, size: u32, tools: &[Tool]) -> Self {
+    pub fn new(target: &Target, language: Language, size: u32, tools: &[Tool]) -> Result<Self> {
         let rows = tools.iter().map(|&tool| (tool, Vec::new())).collect();
-        Self { size, language, threads: target.threads, usual: target.usual, rows, failed: Vec::new() }
+        Ok(Self { size, language, threads: target.field(16)?, usual: target.usual, rows, failed: Vec::new() })
     }
 
     pub fn add(&mut self, tool: Tool, measurement: Measurement) {

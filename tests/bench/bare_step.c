@@ -3,6 +3,7 @@
 //
 // HOW is one of
 //   step       single steps
+//   count      the same, and counts the calls of WORK: prints `calls=…`
 //   reinsert   a breakpoint on WORK: take it out, step, put it in again
 //   emulate    the same, with the replaced `push %rbp` done by the tracer
 //   displaced  the same, with a copy of it run in ROOM that jumps back
@@ -109,6 +110,15 @@ static void displaced(void) {
     ask(PTRACE_POKEUSER, offsetof(struct user_regs_struct, rip), room, "PTRACE_POKEUSER");
 }
 
+// One step. Is WORK called by it?
+static int calls_work(void) {
+    step();
+    errno = 0;
+    uint64_t rip = (uint64_t)ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user_regs_struct, rip), 0);
+    if (errno != 0) ended("PTRACE_PEEKUSER");
+    return rip == work;
+}
+
 // push %rbp; jmp work + 1
 static void write_copy(void) {
     unsigned char code[8] = {0x55, 0xe9};
@@ -121,7 +131,7 @@ static void write_copy(void) {
 
 int main(int argc, char **argv) {
     if (argc != 7) {
-        fprintf(stderr, "usage: bare_step step|reinsert|emulate|displaced PID WORK ROOM PINNED COUNT\n");
+        fprintf(stderr, "usage: bare_step step|count|reinsert|emulate|displaced PID WORK ROOM PINNED COUNT\n");
         return 2;
     }
     char how = argv[1][0];
@@ -133,8 +143,9 @@ int main(int argc, char **argv) {
     ask(PTRACE_SEIZE, 0, 0, "PTRACE_SEIZE");
     ask(PTRACE_INTERRUPT, 0, 0, "PTRACE_INTERRUPT");
     next_stop();
-    uint64_t original = 0, trapped = 0;
-    if (how != 's') {
+    uint64_t original = 0, trapped = 0, calls = 0;
+    int breaks = how != 's' && how != 'c';
+    if (breaks) {
         original = text_word(work);
         trapped = (original & ~0xffull) | 0xcc;
         write_copy();
@@ -143,11 +154,13 @@ int main(int argc, char **argv) {
     for (unsigned long i = 0; count == 0 || i < count; i++) {
         if (pinned && i % LOOK_AGAIN == 0) follow();
         if (how == 's') step();
+        if (how == 'c') calls += (uint64_t)calls_work();
         if (how == 'r') reinsert(original, trapped);
         if (how == 'e') emulate();
         if (how == 'd') displaced();
     }
-    if (how != 's') ask(PTRACE_POKETEXT, work, original, "PTRACE_POKETEXT");
+    if (how == 'c') printf("calls=%llu\n", (unsigned long long)calls);
+    if (breaks) ask(PTRACE_POKETEXT, work, original, "PTRACE_POKETEXT");
     ask(PTRACE_DETACH, 0, 0, "PTRACE_DETACH");
     return 0;
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -49,6 +50,7 @@ func main() {
 	for atomic.LoadInt64(&asleep) < int64(threads-runtimesOwn) {
 		runtime.Gosched()
 	}
+	board.work = uint64(reflect.ValueOf(work).Pointer())
 	atomic.StoreUint64(&board.threads, uint64(threads))
 	for n := uint64(0); ; n++ {
 		work(&board.calls, n)

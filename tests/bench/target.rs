@@ -28,10 +28,11 @@ impl Language {
 
 /// A running target; see heartbeat.c and caller.c for the fields of its file. It ends when this is dropped.
 pub struct Target {
-    child: Child,
+    /// To ask how it ended.
+    pub child: Child,
     beats: File,
+    /// What its heartbeat takes when nobody disturbs it; 0 without one.
     pub usual: Duration,
-    pub threads: u64,
 }
 
 /// Where a target's file is, and every big file of the bench: in memory where that can be had, as writing pages back to a
@@ -63,7 +64,7 @@ impl Target {
             .with_context(|| format!("start {program}"))?;
         let deadline = Instant::now() + Duration::from_secs(60);
         let beats = file.reopen()?;
-        while field(&beats, 16)? == 0 {
+        while number_at(&beats, 16)? == 0 {
             if let Some(status) = child.try_wait()? {
                 bail!("{program} {threads}: {status}");
             }
@@ -74,12 +75,17 @@ impl Target {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        let (usual, threads) = (Duration::from_nanos(field(&beats, 8)?), field(&beats, 16)?);
-        Ok(Self { child, beats, usual, threads })
+        let usual = Duration::from_nanos(number_at(&beats, 8)?);
+        Ok(Self { child, beats, usual })
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The number at this offset of its file.
+    pub fn field(&self, offset: u64) -> Result<u64> {
+        number_at(&self.beats, offset)
     }
 
     pub fn reset(&self) -> Result<()> {
@@ -87,13 +93,13 @@ impl Target {
     }
 
     pub fn longest_gap(&self) -> Result<Duration> {
-        Ok(Duration::from_nanos(field(&self.beats, 0)?))
+        Ok(Duration::from_nanos(self.field(0)?))
     }
 
     pub fn wait_for_beats(&self, count: u64) -> Result<()> {
-        let until = field(&self.beats, 24)? + count;
+        let until = self.field(24)? + count;
         let deadline = Instant::now() + Duration::from_secs(5);
-        while field(&self.beats, 24)? < until {
+        while self.field(24)? < until {
             ensure!(Instant::now() < deadline, "no heartbeat for 5 s; {}", self.status());
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -123,7 +129,7 @@ impl Drop for Target {
     }
 }
 
-fn field(file: &File, offset: u64) -> Result<u64> {
+fn number_at(file: &File, offset: u64) -> Result<u64> {
     let mut bytes = [0; 8];
     match file.read_exact_at(&mut bytes, offset) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0), // the target has not sized it yet
