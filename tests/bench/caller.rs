@@ -15,7 +15,7 @@ const FREE: f64 = 1e6;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// No debugger may take longer to attach and set its breakpoint.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// See caller.c.
 pub struct Caller {

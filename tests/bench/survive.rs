@@ -4,7 +4,7 @@
 //! registers are clear.
 
 use crate::Setup;
-use crate::caller::Caller;
+use crate::caller::{Caller, PATIENCE};
 use crate::commands::{self, Breakpoint};
 use crate::kernel_facts::{byte_at, expect_clear_debug_registers, expect_text_of_file};
 use crate::running::{self, Running};
@@ -34,20 +34,32 @@ struct Way {
     name: &'static str,
     /// Calls a second, 0: as fast as the program can.
     rate: u32,
-    kind: Breakpoint,
+    /// None for the control: a debugger without a breakpoint is killed, to show that the checks can be passed.
+    kind: Option<Breakpoint>,
     /// The kill is at a random moment of so long after the first hit.
     within: Duration,
 }
 
-const WAYS: [Way; 3] = [
+const WAYS: [Way; 4] = [
+    Way { name: "control: no breakpoint", rate: 0, kind: None, within: Duration::from_millis(40) },
     Way {
         name: "hit 50 times a second",
         rate: SLOW,
-        kind: Breakpoint::Software,
+        kind: Some(Breakpoint::Software),
         within: Duration::from_millis(2 * 1000 / SLOW as u64),
     },
-    Way { name: "hit as fast as it can call", rate: 0, kind: Breakpoint::Software, within: Duration::from_millis(40) },
-    Way { name: "hardware, as fast as it can", rate: 0, kind: Breakpoint::Hardware, within: Duration::from_millis(40) },
+    Way {
+        name: "hit as fast as it can call",
+        rate: 0,
+        kind: Some(Breakpoint::Software),
+        within: Duration::from_millis(40),
+    },
+    Way {
+        name: "hardware, as fast as it can",
+        rate: 0,
+        kind: Some(Breakpoint::Hardware),
+        within: Duration::from_millis(40),
+    },
 ];
 
 /// How the rounds of one tool with one way went.
@@ -70,7 +82,8 @@ pub fn survive(setup: &Setup, kills: usize, seed: Option<u64>, summary: &mut Sum
     );
     for way in &WAYS {
         for tool in [Tool::Godbg, Tool::Gdb].into_iter().filter(|tool| setup.tools.contains(tool)) {
-            let rounds = if tool == Tool::Godbg { kills } else { (kills / LESS_OFTEN).max(AT_LEAST) };
+            let often = tool == Tool::Godbg && way.kind.is_some();
+            let rounds = if often { kills } else { (kills / LESS_OFTEN).max(AT_LEAST) };
             match rounds_of(setup, tool, way, rounds, &mut random) {
                 Ok(tally) => {
                     tally.print(tool, way);
@@ -124,26 +137,39 @@ fn rounds_of(setup: &Setup, tool: Tool, way: &Way, rounds: usize, random: &mut R
 
 /// Until the breakpoint has been hit, `delay` more, and SIGKILL. Fails if the debugger did not get there.
 fn kill_debugger(setup: &Setup, tool: Tool, way: &Way, caller: &Caller, delay: Duration) -> Result<()> {
-    let words = commands::false_condition(tool, way.kind, caller).context("it has no such breakpoint")?;
+    let words = match way.kind {
+        Some(kind) => commands::false_condition(tool, kind, caller).context("it has no such breakpoint")?,
+        None => vec!["continue".to_owned()],
+    };
     let line = tool::session(&setup.programs, tool, caller.pid(), &words)?;
     let mut running = Running::start(&setup.programs, &line)?;
-    if way.rate == 0 {
-        caller.wait_until_slow(&mut running)?;
-    } else {
-        wait_for_hit(caller, &mut running)?;
+    match (way.kind, way.rate) {
+        (None, _) => wait_for_tracer(caller, &mut running)?,
+        (Some(_), 0) => caller.wait_until_slow(&mut running)?,
+        (Some(_), _) => wait_for_hit(caller, &mut running)?,
     }
     sleep(delay);
     running.expect_alive()?;
     running.kill_alone()
 }
 
+fn wait_for_tracer(caller: &Caller, running: &mut Running) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while caller.target.check_released().is_ok() {
+        running.expect_alive()?;
+        ensure!(Instant::now() < deadline, "nobody attaches within {PATIENCE:?}");
+        sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 /// As the kernel shows it: the byte is in the text, and a call has been made since.
 fn wait_for_hit(caller: &Caller, running: &mut Running) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     let mut set_at = None;
     loop {
         running.expect_alive()?;
-        ensure!(Instant::now() < deadline, "no hit within 30 s");
+        ensure!(Instant::now() < deadline, "no hit within {PATIENCE:?}");
         let calls = caller.calls()?;
         match set_at {
             None if byte_at(caller.pid(), caller.work)? == INT3 => set_at = Some(calls),
