@@ -8,7 +8,7 @@ use crate::commands;
 use crate::programs::number;
 use crate::report::ms;
 use crate::table::{Better, Column, Summary, Table};
-use crate::target::{Language, Target, quick_folder};
+use crate::target::{Language, Target};
 use crate::tool::{self, Line, Tool};
 use anyhow::{Context as _, Result, ensure};
 use std::fs::{self, File};
@@ -42,7 +42,7 @@ impl Haystack {
         ensure!(needed <= free, "needs {needed} MiB of memory, {free} MiB are available");
         let target = Target::start(&setup.programs, "heartbeat", language, 1, &[mib.to_string()])?;
         let (start, length) = (target.field(32)?, target.field(40)?);
-        let folder = tempfile::Builder::new().prefix("godbg-bench").tempdir_in(quick_folder(&setup.programs))?;
+        let folder = TempDir::new_in(setup.scratch.path())?;
         Ok(Self { target, start, length, folder })
     }
 

@@ -14,6 +14,10 @@ const FREE: f64 = 1e6;
 /// One look at the rate.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// So few calls are no measure: the window is longer then, up to so many times.
+const ENOUGH: u64 = 20;
+const LONGER: u32 = 10;
+
 /// No debugger may take longer to attach and set its breakpoint.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -74,7 +78,12 @@ impl Caller {
     /// Calls a second while `running` slows it down.
     pub fn slowed_rate(&self, running: &mut Running, window: Duration) -> Result<f64> {
         self.wait_until_slow(running)?;
-        let rate = self.rate(window)?;
+        let (before, start) = (self.calls()?, Instant::now());
+        let mut rate = self.rate(window)?;
+        while self.calls()? < before + ENOUGH && start.elapsed() < LONGER * window {
+            sleep(LOOK);
+            rate = (self.calls()? - before) as f64 / start.elapsed().as_secs_f64();
+        }
         running.expect_alive()?;
         ensure!(rate < FREE, "the program runs freely ({rate:.0} calls a second)");
         Ok(rate)

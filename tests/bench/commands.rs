@@ -65,8 +65,7 @@ pub fn dump(tool: Tool, file: &Path, start: u64, end: u64) -> Option<Vec<String>
 /// The places of a text.
 pub fn find(tool: Tool, start: u64, end: u64, text: &str) -> Option<Vec<String>> {
     match tool {
-        Tool::Godbg => Some(vec![format!("find {start:#x} {end:#x} '\"{text}\"'")]),
-        Tool::Gdb => Some(vec![format!("find {start:#x}, {:#x}, \"{text}\"", end - 1)]), // its end is the last byte
+        Tool::Godbg | Tool::Gdb => Some(vec![format!("find {start:#x}, {:#x}, \"{text}\"", end - 1)]), // its end is the last byte
         Tool::Lldb => Some(vec![format!("memory find -s '{text}' -- {start:#x} {end:#x}")]),
         _ => None,
     }

@@ -140,7 +140,7 @@ fn measure_one(
     threads: u32,
     commands: &dyn Fn(Tool, &Caller) -> Option<Vec<String>>,
 ) -> Result<f64> {
-    let caller = Caller::start(&setup.programs, contender.language(), threads, 0)?;
+    let mut caller = Caller::start(&setup.programs, contender.language(), threads, 0)?;
     let line = match contender {
         Contender::Bare { how, pinned } => bare_line(setup, how, pinned, 0, &caller),
         Contender::Tool(tool) => {
@@ -150,7 +150,9 @@ fn measure_one(
     };
     let mut running = Running::start(&setup.programs, &line)?;
     let rate = caller.slowed_rate(&mut running, setup.window);
-    drop(caller); // before the tool: its breakpoint ends with the target
+    // The target first: a breakpoint would stay in it. But it is not gone before its tracer is, if that waits for nothing.
+    caller.target.child.kill()?;
+    drop(running);
     rate
 }
 

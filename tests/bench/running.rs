@@ -3,7 +3,7 @@
 use crate::programs::{Programs, last_words};
 use crate::tool::Line;
 use anyhow::{Context as _, Result, bail};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long a helper of a tool may outlive it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A tool in a process group of its own. Dropping it ends the group, and what became an orphan; end the target first.
+/// A tool in a process group of its own. Dropping it ends the group.
 pub struct Running {
     child: Child,
     killed_alone: bool,
@@ -69,6 +69,38 @@ impl Drop for Running {
 /// From now on the orphans of tools (a guardian, a debug server) are children of this process.
 pub fn adopt_orphans() -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true).context("PR_SET_CHILD_SUBREAPER")
+}
+
+/// A SIGINT, SIGTERM or SIGHUP ends everything that was started and removes the folder. To be called before any other thread
+/// is made.
+pub fn clean_up_on_signals(folder: PathBuf) -> Result<()> {
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals.thread_block().context("block signals")?; // std starts programs with an empty mask
+    std::thread::spawn(move || {
+        let Ok(signal) = signals.wait() else { return };
+        end_all();
+        let _ = fs::remove_dir_all(folder);
+        std::process::exit(128 + signal as i32);
+    });
+    Ok(())
+}
+
+/// The children of a child that is ended become children of this process.
+fn end_all() {
+    let deadline = Instant::now() + GRACE;
+    while Instant::now() < deadline {
+        let living: Vec<Pid> = children().into_iter().filter(|&pid| still_alive(pid)).collect();
+        if living.is_empty() {
+            return;
+        }
+        for pid in living {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        sleep(Duration::from_millis(5));
+    }
 }
 
 /// Waits for all orphans and ends those that stay; answers with the names of these. Only when no child of the bench's own

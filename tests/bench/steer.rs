@@ -26,6 +26,7 @@ use clap::{Parser, ValueEnum};
 use programs::Programs;
 use std::time::Duration;
 use table::{Kind, Summary};
+use tempfile::TempDir;
 use tool::Tool;
 
 /// Peers take seconds where the others take a part of one.
@@ -89,6 +90,8 @@ struct Options {
 pub struct Setup {
     /// Compiled.
     pub programs: Programs,
+    /// For big files; in memory where that can be had.
+    pub scratch: TempDir,
     /// Installed and asked for.
     pub tools: Vec<Tool>,
     /// Of every tool but the peers.
@@ -113,11 +116,14 @@ fn main() -> Result<()> {
     if options.quick {
         println!("--quick: this shows that everything works; the figures mean little");
     }
+    let programs = Programs::build()?;
+    let scratch = tempfile::Builder::new().prefix("godbg-bench").tempdir_in(target::quick_folder(&programs))?;
     running::adopt_orphans()?;
+    running::clean_up_on_signals(scratch.path().to_owned())?;
     let mut tools = tool::chosen(&options.peers, &options.only);
     tools.retain(|&tool| tool != Tool::Nothing);
     let window = Duration::try_from_secs_f64(options.window)?;
-    let setup = Setup { programs: Programs::build()?, tools, rounds: options.rounds, window };
+    let setup = Setup { programs, scratch, tools, rounds: options.rounds, window };
     let mut summary = Summary::default();
     for &part in &options.parts {
         run(part, &setup, &options, &mut summary)?;
