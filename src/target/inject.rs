@@ -139,7 +139,8 @@ impl Process {
         if let Some(addr) = self.syscall_at.get() {
             return Ok(addr);
         }
-        let nowhere = Error::Request { what: "find a syscall instruction for", tid: self.pid.leader(), errno: Errno::ENOENT };
+        let nowhere =
+            Error::Request { what: "find a syscall instruction for", tid: self.pid.leader(), errno: Errno::ENOENT };
         let mappings = self.mappings().map_err(|_| Error::Ended(self.pid))?;
         let mut texts: Vec<_> = mappings.iter().filter(|mapping| mapping.execute && mapping.read).collect();
         texts.sort_by_key(|mapping| mapping.name.as_deref() != Some("[vdso]"));
