@@ -80,8 +80,12 @@ pub fn steps(setup: &Setup, sizes: &[u32], summary: &mut Summary) -> Result<()> 
     let commands = |tool, _: &Caller| commands::many_steps(tool);
     let mut with_one = None;
     let in_c = steps_a_call(setup, Language::C)?;
-    let in_go = if setup.tools.contains(&Tool::Delve) { steps_a_call(setup, Language::Go)? } else { 1.0 };
-    println!("\ninstructions of the loop that is stepped through: {in_c:.2} in C, {in_go:.2} in Go");
+    println!("\ninstructions of the C loop that is stepped through: {in_c:.2}");
+    let mut in_go = 1.0;
+    if setup.tools.contains(&Tool::Delve) {
+        in_go = steps_a_call(setup, Language::Go)?;
+        println!("instructions of the Go loop: {in_go:.2}");
+    }
     let scale = |language| Ok(if language == Language::Go { in_go } else { in_c });
     for &threads in sizes {
         let title = format!("Single steps, {threads} threads");
