@@ -2,6 +2,7 @@
 
 mod attach;
 mod decide;
+pub mod disasm;
 mod error;
 mod halt;
 mod inject;
