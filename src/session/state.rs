@@ -15,6 +15,7 @@ use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
+use crate::target::expr::Variables;
 use crate::target::{
     self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
     Usage, Why,
@@ -92,6 +93,8 @@ pub struct Session {
     last_end: Option<LastEnd>,
     /// The values of `set`.
     pub settings: Settings,
+    /// Convenience variables and the history of printed values.
+    pub variables: Variables,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -126,6 +129,7 @@ impl Session {
             leaving: Vec::new(),
             last_end: None,
             settings: Settings::default(),
+            variables: Variables::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,

@@ -4,6 +4,7 @@ mod attach;
 mod decide;
 pub mod disasm;
 mod error;
+pub mod expr;
 mod halt;
 mod inject;
 mod launch;
@@ -13,6 +14,7 @@ mod news;
 mod process;
 mod release;
 mod running;
+mod scene;
 mod syscalls;
 mod thread;
 
@@ -25,10 +27,11 @@ pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, Why};
 pub use process::{Origin, Process, Resumed};
 pub use release::{Leaving, Released};
 pub use running::{Candidate, called, candidate, candidates, describe, others};
+pub use scene::{Scene, Symbols};
 pub use syscalls::Syscall;
 pub use thread::StoppedThread;
 
-pub use crate::kernel::arch::Registers;
+pub use crate::kernel::arch::{Bank, FLAGS, GENERAL, Number, RegisterId, Registers, X87_CONTROL};
 pub use crate::kernel::maps::{Mapping, Mappings};
 pub use crate::kernel::metronome::Metronome;
 pub use crate::kernel::proc::LARGEST_PID;

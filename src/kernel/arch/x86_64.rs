@@ -2,6 +2,10 @@
 
 use crate::addr::RuntimeAddr;
 
+mod names;
+
+pub use names::{Bank, FLAGS, GENERAL, Number, RegisterId, X87_CONTROL};
+
 /// The machine's name, as `uname -m` prints it.
 pub const MACHINE: &str = "x86_64";
 
@@ -44,6 +48,18 @@ impl Registers {
     /// The program counter.
     pub fn pc(&self) -> RuntimeAddr {
         RuntimeAddr(self.rip)
+    }
+
+    /// All of them in the order of [`GENERAL`].
+    pub fn words(&self) -> &[u64; GENERAL.len()] {
+        // SAFETY: `repr(C)` and nothing but as many u64.
+        unsafe { &*(&raw const *self).cast() }
+    }
+
+    /// All of them in the order of [`GENERAL`], to be changed.
+    pub fn words_mut(&mut self) -> &mut [u64; GENERAL.len()] {
+        // SAFETY: `repr(C)` and nothing but as many u64, any of which may have any value.
+        unsafe { &mut *(&raw mut *self).cast() }
     }
 
     /// The stack pointer.
