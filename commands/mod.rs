@@ -5,6 +5,7 @@ use crate::session::Commands;
 mod attach;
 mod continue_;
 mod detach;
+mod disassemble;
 mod echo;
 mod exec;
 mod help;
@@ -38,6 +39,7 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    disassemble::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -1,6 +1,7 @@
 //! What a command is and what it may touch. The session lives on the tracer thread; commands are handed a [`Context`]
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
+pub mod code;
 pub mod command;
 pub mod dispatch;
 pub mod duration;
@@ -8,8 +9,10 @@ pub mod event;
 pub mod failure;
 mod forks;
 pub mod locations;
+pub mod looking;
 pub mod page;
 pub mod panics;
+pub mod ranges;
 pub mod reply;
 pub mod settings;
 mod state;

@@ -101,8 +101,10 @@ impl<'a> Disassembler<'a> {
 
     fn write(&mut self, decoded: &Decoded) -> Vec<Piece> {
         let mut pieces = Pieces(Vec::new());
-        // objdump shows a displacement that is encoded, be it 0.
-        self.formatter.options_mut().set_show_zero_displacements(decoded.memory_displ_size() != 0);
+        // objdump shows a displacement that is encoded, be it 0, and the factor of every index.
+        let options = self.formatter.options_mut();
+        options.set_show_zero_displacements(decoded.memory_displ_size() != 0);
+        options.set_always_show_scale(decoded.memory_index() != Register::None);
         self.formatter.format(decoded, &mut pieces);
         if let Some(first) = pieces.0.first_mut() {
             without_needless_suffix(&mut first.text);
@@ -154,8 +156,8 @@ fn formatter(flavor: Flavor) -> Box<dyn Formatter> {
     options.set_rip_relative_addresses(true);
     options.set_signed_immediate_operands(false);
     options.set_show_branch_size(false);
-    options.set_always_show_scale(true);
     options.set_show_useless_prefixes(true);
+    options.set_uppercase_keywords(flavor == Flavor::Intel);
     options.set_memory_size_options(MemorySizeOptions::Always);
     formatter
 }

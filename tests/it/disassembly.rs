@@ -45,7 +45,10 @@ impl Plain {
 
     fn of(&self, text: &str) -> String {
         let text = self.names.replace_all(text.split(" #").next().unwrap(), "");
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Prefixes that change nothing stand before or within the padding between functions.
+        let text = text.replace("%cs:", "").replace("cs:", "").replace("CS:", "");
+        let words = text.split_whitespace().skip_while(|word| matches!(*word, "cs" | "data16"));
+        let text = words.collect::<Vec<_>>().join(" ");
         // objdump writes the addresses of calls and jumps without 0x.
         self.branch.replace(&text, "$1 0x$2").into_owned()
     }
