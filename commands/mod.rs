@@ -25,6 +25,7 @@ mod thread;
 mod threads;
 mod try_;
 mod wait;
+mod x;
 
 /// All commands.
 pub const TABLE: Commands = Commands(&[
@@ -39,6 +40,7 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    x::COMMAND,
     disassemble::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,

@@ -25,13 +25,15 @@ pub struct Examined {
     pub format: char,
     /// Bytes in a unit.
     pub size: u8,
+    /// How many units.
+    pub count: usize,
     /// The address behind what was shown last.
     pub next: Option<RuntimeAddr>,
 }
 
 impl Default for Examined {
     fn default() -> Examined {
-        Examined { format: 'x', size: 4, next: None }
+        Examined { format: 'x', size: 4, count: 1, next: None }
     }
 }
 
