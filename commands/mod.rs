@@ -6,8 +6,10 @@ mod attach;
 mod continue_;
 mod detach;
 mod disassemble;
+mod dump;
 mod echo;
 mod exec;
+mod find;
 mod help;
 mod history;
 mod interrupt;
@@ -15,6 +17,7 @@ mod kill;
 mod maintenance;
 mod ps;
 mod quit;
+mod restore;
 mod set;
 mod shell;
 mod show;
@@ -41,6 +44,9 @@ pub const TABLE: Commands = Commands(&[
     interrupt::COMMAND,
     wait::COMMAND,
     x::COMMAND,
+    find::COMMAND,
+    dump::COMMAND,
+    restore::COMMAND,
     disassemble::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,

@@ -15,6 +15,7 @@ mod process;
 mod release;
 mod running;
 mod scene;
+pub mod search;
 mod syscalls;
 mod thread;
 
