@@ -3,18 +3,22 @@
 use crate::session::Commands;
 
 mod attach;
+mod auxv;
 mod continue_;
 mod detach;
 mod disassemble;
 mod dump;
 mod echo;
+mod environ;
 mod exec;
+mod fds;
 mod find;
 mod help;
 mod history;
 mod interrupt;
 mod kill;
 mod maintenance;
+mod maps;
 mod ps;
 mod quit;
 mod restore;
@@ -47,6 +51,10 @@ pub const TABLE: Commands = Commands(&[
     find::COMMAND,
     dump::COMMAND,
     restore::COMMAND,
+    maps::COMMAND,
+    fds::COMMAND,
+    auxv::COMMAND,
+    environ::COMMAND,
     disassemble::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,

@@ -149,7 +149,11 @@ fn number(value: Value, size: Option<u8>) -> Result<Vec<u8>, Failure> {
     let bits = 8 * u32::from(size);
     let (least, most) = (-(1i128 << (bits - 1)), (1i128 << bits) - 1);
     if !(least..=most).contains(&value.number()) {
-        return Err(Failure::plain(format!("find: {:#x} does not fit into {size} byte{}", value.bits(), if size == 1 { "" } else { "s" })));
+        return Err(Failure::plain(format!(
+            "find: {:#x} does not fit into {size} byte{}",
+            value.bits(),
+            if size == 1 { "" } else { "s" }
+        )));
     }
     Ok(value.bits().to_le_bytes()[..usize::from(size)].to_vec())
 }

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod arch;
+pub mod descriptors;
 pub mod maps;
 pub mod memory;
 pub mod metronome;
@@ -11,6 +12,7 @@ pub mod proc;
 pub mod ptrace;
 pub mod signal;
 pub mod spawn;
+pub mod start;
 pub mod wait;
 
 pub use nix::errno::Errno;
