@@ -4,6 +4,7 @@ use crate::session::Commands;
 
 mod advance;
 mod attach;
+mod auxv;
 mod awatch;
 mod break_;
 mod breakpoints;
@@ -13,9 +14,14 @@ mod condition;
 mod continue_;
 mod detach;
 mod disable;
+mod disassemble;
+mod dump;
 mod echo;
 mod enable;
+mod environ;
 mod exec;
+mod fds;
+mod find;
 mod finish;
 mod gcore;
 mod handle;
@@ -26,12 +32,14 @@ mod ignore;
 mod interrupt;
 mod kill;
 mod maintenance;
+mod maps;
 mod nexti;
 mod on;
 mod ps;
 mod queue_signal;
 mod quit;
 mod repair;
+mod restore;
 mod rwatch;
 mod set;
 mod shell;
@@ -51,6 +59,7 @@ mod try_;
 mod until;
 mod wait;
 mod watch;
+mod x;
 
 /// All commands.
 pub const TABLE: Commands = Commands(&[
@@ -92,6 +101,15 @@ pub const TABLE: Commands = Commands(&[
     queue_signal::COMMAND,
     gcore::COMMAND,
     syscall::COMMAND,
+    x::COMMAND,
+    find::COMMAND,
+    dump::COMMAND,
+    restore::COMMAND,
+    maps::COMMAND,
+    fds::COMMAND,
+    auxv::COMMAND,
+    environ::COMMAND,
+    disassemble::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -2,6 +2,7 @@
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
 pub mod breakpoint_words;
+pub mod code;
 pub mod command;
 pub mod dispatch;
 pub mod duration;
@@ -10,8 +11,10 @@ pub mod failure;
 mod forks;
 pub mod hooks;
 pub mod locations;
+pub mod looking;
 pub mod page;
 pub mod panics;
+pub mod ranges;
 pub mod reply;
 pub mod settings;
 mod signal_words;

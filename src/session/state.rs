@@ -12,6 +12,7 @@ use super::event::Event;
 use super::failure::Interrupted;
 use super::forks::Forks;
 use super::hooks;
+use super::looking::Looking;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
@@ -97,6 +98,8 @@ pub struct Session {
     pub settings: Settings,
     /// Convenience variables and the history of printed values.
     pub variables: Variables,
+    /// What `x` showed last, and what an empty line runs.
+    pub looking: Looking,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -141,6 +144,7 @@ impl Session {
             last_end: None,
             settings: Settings::default(),
             variables: Variables::default(),
+            looking: Looking::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,
@@ -456,7 +460,7 @@ impl Session {
 
     /// Waits for one thing to come, takes it in, and fails if there is a request to stop: one that came just before the
     /// command began counts too.
-    fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+    pub(super) fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
         if self.request.is_some() {
             anyhow::bail!(Interrupted);
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod disassembly;
 mod exec;
 mod harness;
 mod layers;
