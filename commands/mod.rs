@@ -12,8 +12,10 @@ mod history;
 mod interrupt;
 mod kill;
 mod maintenance;
+mod print;
 mod ps;
 mod quit;
+mod regs;
 mod set;
 mod shell;
 mod show;
@@ -38,13 +40,15 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    regs::COMMAND,
+    print::COMMAND,
+    set::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,
     try_::COMMAND,
     shell::COMMAND,
     history::COMMAND,
-    set::COMMAND,
     show::COMMAND,
     help::COMMAND,
     quit::COMMAND,

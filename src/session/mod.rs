@@ -1,6 +1,7 @@
 //! What a command is and what it may touch. The session lives on the tracer thread; commands are handed a [`Context`]
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
+mod assign;
 pub mod command;
 pub mod dispatch;
 pub mod duration;
@@ -8,18 +9,22 @@ pub mod event;
 pub mod failure;
 mod forks;
 pub mod locations;
+pub mod numbers;
 pub mod page;
 pub mod panics;
 pub mod reply;
+mod seen;
 pub mod settings;
 mod state;
 pub mod tracer;
 
+pub use assign::Assigned;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
 pub use event::Event;
 pub use failure::{Failure, FailureKind, Interrupted};
 pub use locations::Locations;
-pub use reply::{Reply, Show};
+pub use reply::{Reply, Row, Show};
+pub use seen::Seen;
 pub use settings::Settings;
 pub use state::{AttachFacts, Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};

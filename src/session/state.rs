@@ -11,6 +11,7 @@ use super::command::Commands;
 use super::event::Event;
 use super::failure::Interrupted;
 use super::forks::Forks;
+use super::seen::Seen;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
@@ -95,6 +96,7 @@ pub struct Session {
     pub settings: Settings,
     /// Convenience variables and the history of printed values.
     pub variables: Variables,
+    seen: Seen,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -130,6 +132,7 @@ impl Session {
             last_end: None,
             settings: Settings::default(),
             variables: Variables::default(),
+            seen: Seen::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,
@@ -217,6 +220,7 @@ impl Session {
         // Threads of it that were still to be let go are its threads again.
         self.leaving.retain(|leaving| leaving.process != report.process);
         self.selected = Some(report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         let name = process.name().to_owned();
         self.process = Some(process);
@@ -229,6 +233,7 @@ impl Session {
         let mut process = target::launch(launch, self.tracer, self.metronome.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         Ok(report)
@@ -236,9 +241,23 @@ impl Session {
 
     /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
+        self.note_registers();
         let resumed = self.process()?.resume(foreground)?;
         self.pass_on_news();
         Ok(resumed)
+    }
+
+    /// Keeps the registers of the process that is about to run, for what is to be marked as changed at its next stop.
+    /// Whatever lets the process run on calls it first.
+    pub fn note_registers(&mut self) {
+        if let Some(process) = self.process.as_ref().filter(|process| process.held().is_some()) {
+            self.seen = Seen::of(process, self.selected);
+        }
+    }
+
+    /// The registers that threads had when the process was last let run.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// Stops the process.
@@ -478,6 +497,7 @@ impl Session {
         let Some(process) = &mut self.process else { return };
         let held = process.held_for().unwrap_or_default();
         let pid = process.pid();
+        self.seen = Seen::of(process, self.selected);
         // In the background: the terminal stays with the person who has forgotten it.
         if process.resume(false).is_ok() {
             self.tell(Event::LeashOver { process: pid, held_ms: held.as_millis() as u64 });
