@@ -37,7 +37,7 @@ struct Args {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
-enum Continued {
+pub(super) enum Continued {
     /// It runs in the background.
     Running { process: Pid },
     /// Job control keeps it stopped.
@@ -57,6 +57,12 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
             return Err(Failure::usage(format!("continue: {word:?} is not known here"), "usage: continue [&]").into());
         }
     };
+    let continued = go_on(cx, background)?;
+    Ok(Outcome::Reply(Reply::new(continued)))
+}
+
+/// Lets the process run, and waits for what comes of it unless it is to run in the background.
+pub(super) fn go_on(cx: &mut Context<'_>, background: bool) -> anyhow::Result<Continued> {
     let process = cx.session.process()?.pid();
     let resumed = cx.session.resume(!background)?;
     let continued = match (resumed, background) {
@@ -64,7 +70,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         (Resumed::Runs, true) => Continued::Running { process },
         (Resumed::Runs, false) => run_until_stop(cx)?,
     };
-    Ok(Outcome::Reply(Reply::new(continued)))
+    Ok(continued)
 }
 
 fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Continued> {

@@ -7,6 +7,7 @@ mod continue_;
 mod detach;
 mod echo;
 mod exec;
+mod handle;
 mod help;
 mod history;
 mod interrupt;
@@ -14,11 +15,14 @@ mod kill;
 mod maintenance;
 mod print;
 mod ps;
+mod queue_signal;
 mod quit;
 mod regs;
 mod set;
 mod shell;
 mod show;
+mod signal;
+mod signals;
 mod sleep;
 mod source;
 mod status;
@@ -40,6 +44,10 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    handle::COMMAND,
+    signals::COMMAND,
+    signal::COMMAND,
+    queue_signal::COMMAND,
     regs::COMMAND,
     print::COMMAND,
     set::COMMAND,

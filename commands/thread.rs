@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::addr::Tid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::dispatch::run_words;
-use crate::session::event::why_words;
+use crate::session::event::{place_words, why_words};
 use crate::session::page::{Column, Page, Span, Style, Table};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Row, Show, Words};
-use crate::target::{Place, Signal, Syscall, ThreadFacts, Why};
+use crate::target::{Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "thread",
@@ -162,6 +162,9 @@ fn why_name(why: &Why) -> &'static str {
         Why::Signal { .. } => "signal",
         Why::Terminal { .. } => "terminal",
         Why::JobControl { .. } => "job_control",
+        Why::Breakpoint { .. } => "breakpoint",
+        Why::Watchpoint { .. } => "watchpoint",
+        Why::Step => "step",
     }
 }
 
@@ -169,15 +172,6 @@ fn why_signal(why: Why) -> Option<Signal> {
     match why {
         Why::Signal { signal, .. } | Why::JobControl { signal } | Why::Terminal { signal } => Some(signal),
         _ => None,
-    }
-}
-
-/// `0x46d0f4 libc.so.6+0x23`; the file's name alone, which is what tells files apart for people.
-fn place_words(place: &Place) -> String {
-    let name = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
-    match (name, place.module_offset) {
-        (Some(name), Some(offset)) => format!("{} {name}+{offset:#x}", place.pc),
-        _ => place.pc.to_string(),
     }
 }
 

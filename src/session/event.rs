@@ -3,8 +3,9 @@
 use super::duration;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
+use super::signal_words::signal_words;
 pub use crate::target::News as Event;
-use crate::target::{Birth, End, LateThread, StopReport, Why};
+use crate::target::{Access, Birth, End, LateThread, Place, Signal, StopReport, TracedValue, Why};
 
 /// `signal SIGSEGV (from process 12)`, `job control (SIGTSTP)`, `attach`, …
 pub fn why_words(why: &Why) -> String {
@@ -16,6 +17,36 @@ pub fn why_words(why: &Why) -> String {
         Why::Signal { signal, .. } => format!("signal {signal}"),
         Why::Terminal { signal } => format!("terminal ({signal})"),
         Why::JobControl { signal } => format!("job control ({signal})"),
+        Why::Breakpoint { number } => format!("breakpoint {number}"),
+        Why::Watchpoint { number, .. } => format!("watchpoint {number}"),
+        Why::Step => "step".into(),
+    }
+}
+
+/// `watchpoint 3: 7 (0x7) became 8 (0x8)`.
+fn watch_words(number: u32, access: Access, old: Option<u64>, new: Option<u64>) -> String {
+    let value = |value: Option<u64>| value.map_or_else(|| "unreadable".into(), |value| format!("{value} ({value:#x})"));
+    match access {
+        Access::Write => format!("watchpoint {number}: {} became {}", value(old), value(new)),
+        _ if old != new => format!("watchpoint {number}: {} became {}", value(old), value(new)),
+        _ => format!("watchpoint {number}: {} was read or written again", value(new)),
+    }
+}
+
+/// `, $rdi = 7 (0x7)`.
+fn value_words(value: &TracedValue) -> String {
+    match (value.value, &value.error) {
+        (Some(number), _) => format!(", {} = {number} ({number:#x})", value.expression),
+        (None, error) => format!(", {}: {}", value.expression, error.as_deref().unwrap_or("no value")),
+    }
+}
+
+/// `0x46d0f4 libc.so.6+0x23`; the file's name alone, which is what tells files apart for people.
+pub fn place_words(place: &Place) -> String {
+    let name = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
+    match (name, place.module_offset) {
+        (Some(name), Some(offset)) => format!("{} {name}+{offset:#x}", place.pc),
+        _ => place.pc.to_string(),
     }
 }
 
@@ -37,7 +68,7 @@ pub fn late_words(late: &LateThread) -> String {
 
 impl Show for StopReport {
     fn show(&self, page: &mut Page) {
-        let StopReport { process, thread, number, why, also, late } = self;
+        let StopReport { process, thread, number, why, place, sender_name, also, late } = self;
         let reason = match why {
             Why::Attach => "godbg attached".into(),
             Why::Interrupt => "interrupted".into(),
@@ -45,17 +76,22 @@ impl Show for StopReport {
             Why::Exec => "it has executed another program".into(),
             Why::Terminal { signal } => format!("it wants the terminal ({signal}); continue gives it"),
             Why::JobControl { signal } => format!("job control stopped it ({signal})"),
+            Why::Breakpoint { number } => format!("breakpoint {number}"),
+            Why::Watchpoint { number, access, old, new } => watch_words(*number, *access, *old, *new),
+            Why::Step => "step".into(),
+            Why::Signal { signal: Signal::TRAP, origin: Some(origin) } if origin.is_int3() => {
+                "it met an int3 of its own (SIGTRAP)".into()
+            }
             Why::Signal { signal, origin } => {
-                let sender = origin.and_then(|origin| origin.sender).map(|pid| format!(" from process {pid}"));
-                let address =
-                    origin.and_then(|origin| origin.address).map(|address| format!(" at address {address:#x}"));
-                format!("it was given {signal}{}", sender.or(address).unwrap_or_default())
+                format!("it was given {}", signal_words(*process, *signal, *origin, sender_name.as_deref()))
             }
         };
         let style = if matches!(why, Why::Signal { .. }) { Style::Warn } else { Style::Plain };
+        let place = place.as_ref().map(|place| format!(" at {}", place_words(place)));
         page.spans(vec![
             Span::new(format!("process {process} stopped: "), Style::Strong),
             Span::new(format!("thread {number} ({thread}), {reason}"), style),
+            Span::new(place.unwrap_or_default(), Style::Address),
         ]);
         for other in also {
             page.spans(vec![Span::new(
@@ -80,6 +116,11 @@ impl Show for Event {
     fn show(&self, page: &mut Page) {
         match self {
             Event::Stopped(report) => report.show(page),
+            Event::Signalled { process, number, signal, origin, sender_name, passed, .. } => {
+                let words = signal_words(*process, *signal, *origin, sender_name.as_deref());
+                let kept = if *passed { "" } else { "; the program does not get it" };
+                page.line(format!("process {process}: thread {number} got {words}{kept}"));
+            }
             Event::Ended { process, end } => {
                 page.spans(vec![Span::new(format!("process {process} {}", end_words(end)), Style::Warn)]);
             }
@@ -94,6 +135,22 @@ impl Show for Event {
             Event::ForkedMore { process, children } => {
                 let (noun, run) = if *children == 1 { ("process", "runs") } else { ("processes", "run") };
                 page.line(format!("process {process} forked {children} more {noun}, which {run} on untraced"));
+            }
+            Event::Traced { thread, number, values, .. } => {
+                let values: Vec<String> = values.iter().map(value_words).collect();
+                page.line(format!("trace {number}: thread {thread}{}", values.concat()));
+            }
+            Event::ConditionFailed { thread, number, why, .. } => {
+                let text = format!("breakpoint {number}: its condition has no value in thread {thread}: {why}");
+                page.spans(vec![Span::new(text, Style::Warn)]);
+            }
+            Event::BreakpointLost { number, why, .. } => {
+                let text = format!("breakpoint {number} is not in force any more: {why}");
+                page.spans(vec![Span::new(text, Style::Warn)]);
+            }
+            Event::Unshielded { process, why } => {
+                let text = format!("process {process} would not outlive a kill -9 of godbg at a breakpoint: {why}");
+                page.spans(vec![Span::new(text, Style::Warn)]);
             }
             Event::Detached { process, held_ms } => {
                 let held = duration::show(std::time::Duration::from_millis(*held_ms));

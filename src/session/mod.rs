@@ -15,9 +15,11 @@ pub mod panics;
 pub mod reply;
 mod seen;
 pub mod settings;
+mod signal_words;
 mod state;
 pub mod tracer;
 
+pub use crate::target::AttachFacts;
 pub use assign::Assigned;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
@@ -27,4 +29,4 @@ pub use locations::Locations;
 pub use reply::{Reply, Row, Show};
 pub use seen::Seen;
 pub use settings::Settings;
-pub use state::{AttachFacts, Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
+pub use state::{Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Session;
 use crate::addr::Tid;
 use crate::target::{Extended, Process, Registers};
 
@@ -35,5 +36,20 @@ impl Seen {
     /// The extended registers that a thread had: only the selected one's are kept.
     pub fn extended(&self, tid: Tid) -> Option<&Extended> {
         self.extended.as_ref().filter(|(known, _)| *known == tid).map(|(_, extended)| extended)
+    }
+}
+
+impl Session {
+    /// Keeps the registers of the process that is about to run, for what is to be marked as changed at its next stop.
+    /// Whatever lets the process run on calls it first.
+    pub fn note_registers(&mut self) {
+        if let Some(process) = self.current().filter(|process| process.held().is_some()) {
+            self.seen = Seen::of(process, self.selected());
+        }
+    }
+
+    /// The registers that threads had when the process was last let run.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 }

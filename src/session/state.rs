@@ -18,8 +18,8 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
-    Usage, Why,
+    self, AttachFacts, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Rules, Signal, StopReport,
+    Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -88,6 +88,7 @@ pub struct Session {
     pub(super) outbox: Arc<Outbox>,
     tracer: Tracer,
     metronome: Rc<Metronome>,
+    rules: Rc<Rules>,
     process: Option<Process>,
     selected: Option<Tid>,
     leaving: Vec<Leaving>,
@@ -96,7 +97,7 @@ pub struct Session {
     pub settings: Settings,
     /// Convenience variables and the history of printed values.
     pub variables: Variables,
-    seen: Seen,
+    pub(super) seen: Seen,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -126,6 +127,7 @@ impl Session {
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
+            rules: Rc::default(),
             process: None,
             selected: None,
             leaving: Vec::new(),
@@ -160,6 +162,11 @@ impl Session {
     /// The process, if there is one.
     pub fn current(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+
+    /// What has been decided for all processes: what is done with their signals.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// How the last process ended.
@@ -214,23 +221,20 @@ impl Session {
 
     /// Attaches to a process and stops it.
     pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
-        let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
-        let Attached { process, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited } =
-            attached;
+        let (process, facts) = target::attach(pid, self.tracer, self.metronome.clone(), self.rules.clone())?;
         // Threads of it that were still to be let go are its threads again.
-        self.leaving.retain(|leaving| leaving.process != report.process);
-        self.selected = Some(report.thread);
+        self.leaving.retain(|leaving| leaving.process != facts.report.process);
+        self.selected = Some(facts.report.thread);
         self.seen = Seen::default();
         self.last_end = None;
-        let name = process.name().to_owned();
         self.process = Some(process);
         self.pass_on_news();
-        Ok(AttachFacts { name, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited })
+        Ok(facts)
     }
 
     /// Starts a program and holds it at its first instruction.
     pub fn launch(&mut self, launch: Launch) -> target::Result<StopReport> {
-        let mut process = target::launch(launch, self.tracer, self.metronome.clone())?;
+        let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
         self.seen = Seen::default();
@@ -247,17 +251,11 @@ impl Session {
         Ok(resumed)
     }
 
-    /// Keeps the registers of the process that is about to run, for what is to be marked as changed at its next stop.
-    /// Whatever lets the process run on calls it first.
-    pub fn note_registers(&mut self) {
-        if let Some(process) = self.process.as_ref().filter(|process| process.held().is_some()) {
-            self.seen = Seen::of(process, self.selected);
-        }
-    }
-
-    /// The registers that threads had when the process was last let run.
-    pub fn seen(&self) -> &Seen {
-        &self.seen
+    /// Has the selected thread go on with a signal, or with none, instead of the one that it stopped for.
+    pub fn give_signal(&mut self, signal: Option<Signal>) -> anyhow::Result<Tid> {
+        let tid = self.selected.context("no thread is selected")?;
+        self.process()?.give_signal(tid, signal)?;
+        Ok(tid)
     }
 
     /// Stops the process.
@@ -504,27 +502,4 @@ impl Session {
         }
         self.pass_on_news();
     }
-}
-
-/// What attaching found, without the process.
-#[derive(Clone, Debug)]
-pub struct AttachFacts {
-    /// The process's name, any characters.
-    pub name: String,
-    /// Its executable, as the kernel knows it.
-    pub program: Option<String>,
-    /// Its threads.
-    pub threads: usize,
-    /// How many of them stand still.
-    pub stopped: usize,
-    /// From the first interrupt to the last thread's stop.
-    pub stopped_in: Duration,
-    /// Why each thread stands, and which do not yet.
-    pub report: StopReport,
-    /// The tid that was asked for, where that was not the leader's.
-    pub asked: Option<Tid>,
-    /// Whether godbg descends from it.
-    pub is_ancestor: bool,
-    /// Whether its leader had exited before.
-    pub leader_exited: bool,
 }

@@ -11,6 +11,7 @@ mod oracle;
 mod readme;
 mod schema;
 mod sessions;
+mod signals;
 mod starting;
 mod terminal;
 mod torture;

@@ -2,10 +2,12 @@
 //! x86_64.rs with the same names.
 
 #[cfg(target_arch = "x86_64")]
+pub mod shield;
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{
-    Bank, Extended, FLAGS, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL,
+    Bank, Extended, FLAGS, FlagUse, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL,
     syscall_name,
 };
 

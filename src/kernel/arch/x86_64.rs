@@ -106,6 +106,38 @@ impl Registers {
     }
 }
 
+/// Whether an instruction stores the flags where the program can see the trap flag by which it is being stepped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlagUse {
+    /// No.
+    None,
+    /// `pushf`: on the stack.
+    Pushed,
+    /// `syscall`: in r11.
+    InR11,
+}
+
+impl FlagUse {
+    /// Of the instruction that begins `code` (opcodes: Intel SDM volume 2).
+    pub fn of(code: &[u8]) -> FlagUse {
+        match code {
+            [0x9c, ..] | [0x66, 0x9c, ..] | [0x40..=0x4f, 0x9c, ..] => FlagUse::Pushed,
+            [0x0f, 0x05, ..] => FlagUse::InR11,
+            _ => FlagUse::None,
+        }
+    }
+}
+
+impl Registers {
+    /// TF in the flags: the processor traps after each instruction.
+    pub const TRAP_FLAG: u64 = 1 << 8;
+
+    /// Whether the program itself has set it. The kernel leaves out the one that ptrace has set.
+    pub fn has_trap_flag(&self) -> bool {
+        self.eflags & Self::TRAP_FLAG != 0
+    }
+}
+
 /// The instruction that makes a system call (Intel SDM volume 2).
 pub const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
