@@ -9,6 +9,7 @@ mod leash;
 mod leaving;
 mod oracle;
 mod readme;
+mod registers;
 mod schema;
 mod sessions;
 mod signals;
