@@ -132,7 +132,7 @@ fn evaluate(cx: &mut Context<'_>, text: &str) -> anyhow::Result<Value> {
 }
 
 /// The value in words, and its place if it is an address.
-fn show(cx: &Context<'_>, value: Value, format: Option<Format>) -> anyhow::Result<(String, Option<Place>)> {
+pub(super) fn show(cx: &Context<'_>, value: Value, format: Option<Format>) -> anyhow::Result<(String, Option<Place>)> {
     let is_pointer = value.ty().is_pointer();
     let size = value.ty().size().max(1);
     let default = match value.ty().is_signed() {

@@ -60,6 +60,8 @@ enum Changed {
         variable: String,
         /// Its value.
         value: i128,
+        /// Its value as `print` shows it.
+        text: String,
     },
     /// Memory.
     Memory {
@@ -97,7 +99,9 @@ fn assign(cx: &mut Context<'_>, text: &str) -> anyhow::Result<Changed> {
             let text = super::print::register_text(cx, register)?;
             Changed::Register { thread, register: register.to_string(), text }
         }
-        Assigned::Variable(variable, value) => Changed::Variable { variable, value: value.number() },
+        Assigned::Variable(variable, value) => {
+            Changed::Variable { variable, value: value.number(), text: super::print::show(cx, value, None)?.0 }
+        }
         Assigned::Memory { addr: address, bytes, value, running } => {
             Changed::Memory { address, bytes, running, value: value.map(Number::number) }
         }
@@ -115,8 +119,8 @@ impl Show for Changed {
                     Span::new(format!("  thread {thread}"), Style::Dim),
                 ]);
             }
-            Changed::Variable { variable, value } => {
-                page.spans(vec![Span::new(format!("${variable}"), Style::Name), format!(" = {value}").into()]);
+            Changed::Variable { variable, text, .. } => {
+                page.spans(vec![Span::new(format!("${variable}"), Style::Name), format!(" = {text}").into()]);
             }
             Changed::Memory { address, bytes, running, value } => {
                 let noun = if *bytes == 1 { "byte" } else { "bytes" };

@@ -136,14 +136,18 @@ fn register_bytes(register: RegisterId, source: &Source, values: &[u64]) -> Resu
         }
         return Ok(value.to_le_bytes()[..whole].to_vec());
     }
+    if values.len() == 1 {
+        let message = format!("{name} is a vector of {whole} bytes: it takes several numbers");
+        return Err(Failure::hinted(
+            message,
+            format!("set {name}.v{}_int32[0] = N, or {name} = {{1, 2, …}}", whole / 4),
+        ));
+    }
     let size = whole.checked_div(values.len()).unwrap_or(0);
     if size * values.len() != whole || ![1, 2, 4, 8].contains(&size) {
         let message = format!("{name} has {whole} bytes: they cannot be shared by {} numbers", values.len());
-        let (words, longs) = (whole / 4, whole / 8);
-        return Err(Failure::hinted(
-            message,
-            format!("set {name}.v{words}_int32[0] = N, or {name} = {{…}} of {words} or {longs} numbers"),
-        ));
+        let hint = format!("as many as fit: {} of 4 bytes, {} of 8", whole / 4, whole / 8);
+        return Err(Failure::hinted(message, hint));
     }
     elements(values, size as u8, &format!("a lane of {name}"))
 }
