@@ -210,7 +210,7 @@ fn row(cx: &mut Context<'_>, tid: Tid) -> anyhow::Result<ThreadRow> {
 }
 
 /// The thread that a word means: a number of the listing, or a tid.
-fn find(cx: &mut Context<'_>, word: &str) -> anyhow::Result<(u32, Tid)> {
+pub(super) fn find(cx: &mut Context<'_>, word: &str) -> anyhow::Result<(u32, Tid)> {
     let numbers = cx.session.process()?.thread_numbers();
     let by_number = word.parse::<u32>().ok().and_then(|n| numbers.iter().find(|(number, _)| *number == n));
     let by_tid = word.parse::<i32>().ok().and_then(|n| numbers.iter().find(|(_, tid)| tid.0 == n));

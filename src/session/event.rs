@@ -1,11 +1,45 @@
 //! Events as lines for people. The data is `target`'s; what is said of it stands here.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::duration;
+use super::hooks::Ran;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
 use super::signal_words::signal_words;
-pub use crate::target::News as Event;
-use crate::target::{Access, Birth, End, LateThread, Place, Signal, StopReport, TracedValue, Why};
+use crate::target::{Access, Birth, End, LateThread, News, Place, Signal, StopReport, TracedValue, Why};
+
+/// What is told unasked.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Event {
+    /// Something happened to a target.
+    Happened(News),
+    /// A breakpoint has run a command.
+    Ran(Box<Ran>),
+}
+
+impl From<News> for Event {
+    fn from(news: News) -> Event {
+        Event::Happened(news)
+    }
+}
+
+impl Show for Event {
+    fn show(&self, page: &mut Page) {
+        match self {
+            Event::Happened(news) => news.show(page),
+            Event::Ran(ran) => {
+                page.append(ran.page.clone());
+                if let Some(error) = &ran.error {
+                    let text = format!("breakpoint {}: {}: {error}", ran.number, ran.command);
+                    page.spans(vec![Span::new(text, Style::Bad)]);
+                }
+            }
+        }
+    }
+}
 
 /// `signal SIGSEGV (from process 12)`, `job control (SIGTSTP)`, `attach`, …
 pub fn why_words(why: &Why) -> String {
@@ -112,19 +146,19 @@ pub fn show_late(page: &mut Page, late: &[LateThread]) {
     }
 }
 
-impl Show for Event {
+impl Show for News {
     fn show(&self, page: &mut Page) {
         match self {
-            Event::Stopped(report) => report.show(page),
-            Event::Signalled { process, number, signal, origin, sender_name, passed, .. } => {
+            News::Stopped(report) => report.show(page),
+            News::Signalled { process, number, signal, origin, sender_name, passed, .. } => {
                 let words = signal_words(*process, *signal, *origin, sender_name.as_deref());
                 let kept = if *passed { "" } else { "; the program does not get it" };
                 page.line(format!("process {process}: thread {number} got {words}{kept}"));
             }
-            Event::Ended { process, end } => {
+            News::Ended { process, end } => {
                 page.spans(vec![Span::new(format!("process {process} {}", end_words(end)), Style::Warn)]);
             }
-            Event::Forked { process, thread, child, birth } => {
+            News::Forked { process, thread, child, birth } => {
                 let how = match birth {
                     Birth::Fork => "forked",
                     Birth::Vfork => "started (vfork)",
@@ -132,42 +166,42 @@ impl Show for Event {
                 };
                 page.line(format!("process {process}: thread {thread} {how} process {child}, which runs on untraced"));
             }
-            Event::ForkedMore { process, children } => {
+            News::ForkedMore { process, children } => {
                 let (noun, run) = if *children == 1 { ("process", "runs") } else { ("processes", "run") };
                 page.line(format!("process {process} forked {children} more {noun}, which {run} on untraced"));
             }
-            Event::Traced { thread, number, values, .. } => {
+            News::Traced { thread, number, values, .. } => {
                 let values: Vec<String> = values.iter().map(value_words).collect();
                 page.line(format!("trace {number}: thread {thread}{}", values.concat()));
             }
-            Event::ConditionFailed { thread, number, why, .. } => {
+            News::ConditionFailed { thread, number, why, .. } => {
                 let text = format!("breakpoint {number}: its condition has no value in thread {thread}: {why}");
                 page.spans(vec![Span::new(text, Style::Warn)]);
             }
-            Event::BreakpointLost { number, why, .. } => {
+            News::BreakpointLost { number, why, .. } => {
                 let text = format!("breakpoint {number} is not in force any more: {why}");
                 page.spans(vec![Span::new(text, Style::Warn)]);
             }
-            Event::Unshielded { process, why } => {
+            News::Unshielded { process, why } => {
                 let text = format!("process {process} would not outlive a kill -9 of godbg at a breakpoint: {why}");
                 page.spans(vec![Span::new(text, Style::Warn)]);
             }
-            Event::Detached { process, held_ms } => {
+            News::Detached { process, held_ms } => {
                 let held = duration::show(std::time::Duration::from_millis(*held_ms));
                 page.line(format!("process {process} detached; it was held for {held}"));
             }
-            Event::Executed { process, program, .. } => {
+            News::Executed { process, program, .. } => {
                 let program = program.as_deref().unwrap_or("another program");
                 page.line(format!("process {process} executes {program} now"));
             }
-            Event::Joined { process, thread } => {
+            News::Joined { process, thread } => {
                 page.line(format!("process {process}: thread {thread} has woken and is stopped with the others"));
             }
-            Event::LetGo { process, thread } => {
+            News::LetGo { process, thread } => {
                 page.line(format!("process {process}: thread {thread} has woken and was let go"));
             }
-            Event::Missed { events } => page.line(format!("{events} earlier events were dropped: nobody read them")),
-            Event::LeashOver { process, held_ms } => {
+            News::Missed { events } => page.line(format!("{events} earlier events were dropped: nobody read them")),
+            News::LeashOver { process, held_ms } => {
                 let held = duration::show(std::time::Duration::from_millis(*held_ms));
                 let text = format!(
                     "process {process} runs again: its leash ran out (it was held for {held}); it is still attached"

@@ -2,12 +2,14 @@
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
 mod assign;
+pub mod breakpoint_words;
 pub mod command;
 pub mod dispatch;
 pub mod duration;
 pub mod event;
 pub mod failure;
 mod forks;
+pub mod hooks;
 pub mod locations;
 pub mod numbers;
 pub mod page;
@@ -17,6 +19,7 @@ mod seen;
 pub mod settings;
 mod signal_words;
 mod state;
+mod steering;
 pub mod tracer;
 
 pub use crate::target::AttachFacts;
@@ -30,3 +33,4 @@ pub use reply::{Reply, Row, Show};
 pub use seen::Seen;
 pub use settings::Settings;
 pub use state::{Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
+pub use steering::guard;

@@ -117,6 +117,11 @@ impl Process {
         self.pid
     }
 
+    /// A number for a breakpoint or catchpoint.
+    pub fn next_breakpoint_number(&mut self) -> u32 {
+        self.rules.next_number()
+    }
+
     /// The name it had when it was attached to or started. From the target: any characters.
     pub fn name(&self) -> &str {
         &self.name

@@ -70,6 +70,11 @@ impl Process {
         self.apply_breakpoints()
     }
 
+    /// Lends conditions the session's convenience variables, as they are now.
+    pub fn lend_variables(&mut self, variables: crate::target::expr::Variables) {
+        self.steering.variables = variables;
+    }
+
     /// Asks for a stop where a step is to end.
     pub fn set_goals(&mut self, goals: Vec<Goal>) {
         self.steering.goals = goals;

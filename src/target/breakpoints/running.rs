@@ -4,9 +4,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::Steering;
 use super::hits::{Met, Past};
 use super::sites::INT3;
-use super::{Kind, Steering};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::arch::Registers;
 use crate::kernel::memory::Memory;
@@ -31,6 +31,10 @@ impl Process {
                 // The child runs in the same memory, and nobody traces it: it must not meet a breakpoint.
                 self.steering.vforks.insert(tid);
                 self.disarm();
+                false
+            }
+            Stop::Exec => {
+                self.arm();
                 false
             }
             Stop::VforkDone => {
@@ -261,8 +265,11 @@ impl Process {
         self.steering.debug = Default::default();
         self.steering.debug_generation = 0;
         self.threads.values_mut().for_each(|thread| thread.debug_generation = 0);
-        for breakpoint in self.steering.breakpoints.iter_mut().filter(|one| one.address.is_some()) {
+        for breakpoint in &mut self.steering.breakpoints {
             breakpoint.address = None;
+        }
+        self.relocate_breakpoints();
+        for breakpoint in self.steering.breakpoints.iter().filter(|one| one.address.is_none()) {
             let (process, number) = (self.pid, breakpoint.number);
             let why = "the process executes another program".to_owned();
             self.news.push_back(News::BreakpointLost { process, number, why });
@@ -270,14 +277,15 @@ impl Process {
         self.steering.stale = !self.steering.breakpoints.is_empty();
     }
 
-    /// Gives breakpoints that have lost their address one again, where `locate` finds what they name.
-    pub fn relocate_breakpoints(&mut self, mut locate: impl FnMut(&str) -> Option<RuntimeAddr>) {
+    /// Gives breakpoints that have lost their address one again, where what they name is mapped in the new program.
+    fn relocate_breakpoints(&mut self) {
+        let (Some(locate), Ok(mappings)) = (self.rules.locate.get(), self.mappings()) else { return };
         for breakpoint in self.steering.breakpoints.iter_mut().filter(|one| one.address.is_none()) {
-            breakpoint.address = locate(&breakpoint.location);
-            self.steering.stale = true;
+            breakpoint.address = locate(&mappings, &breakpoint.location);
         }
-        let hardware = self.steering.breakpoints.iter().any(|one| one.kind != Kind::Software && one.address.is_some());
-        if hardware && let Ok(debug) = super::watch::DebugRegisters::for_all(&self.steering.breakpoints) {
+        if let Ok(debug) = super::watch::DebugRegisters::for_all(&self.steering.breakpoints)
+            && debug != self.steering.debug
+        {
             self.steering.debug = debug;
             self.steering.debug_generation += 1;
         }
