@@ -35,9 +35,11 @@ mod maintenance;
 mod maps;
 mod nexti;
 mod on;
+mod print;
 mod ps;
 mod queue_signal;
 mod quit;
+mod regs;
 mod repair;
 mod restore;
 mod rwatch;
@@ -110,13 +112,15 @@ pub const TABLE: Commands = Commands(&[
     auxv::COMMAND,
     environ::COMMAND,
     disassemble::COMMAND,
+    regs::COMMAND,
+    print::COMMAND,
+    set::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,
     try_::COMMAND,
     shell::COMMAND,
     history::COMMAND,
-    set::COMMAND,
     show::COMMAND,
     help::COMMAND,
     quit::COMMAND,

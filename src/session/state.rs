@@ -13,6 +13,7 @@ use super::failure::Interrupted;
 use super::forks::Forks;
 use super::hooks;
 use super::looking::Looking;
+use super::seen::Seen;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
@@ -100,6 +101,7 @@ pub struct Session {
     pub variables: Variables,
     /// What `x` showed last, and what an empty line runs.
     pub looking: Looking,
+    pub(super) seen: Seen,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -145,6 +147,7 @@ impl Session {
             settings: Settings::default(),
             variables: Variables::default(),
             looking: Looking::default(),
+            seen: Seen::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,
@@ -236,6 +239,7 @@ impl Session {
         // Threads of it that were still to be let go are its threads again.
         self.leaving.retain(|leaving| leaving.process != facts.report.process);
         self.selected = Some(facts.report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         self.pass_on_news();
@@ -252,6 +256,7 @@ impl Session {
         let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         Ok(report)
@@ -259,6 +264,7 @@ impl Session {
 
     /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
+        self.note_registers();
         let (selected, variables) = (self.selected, self.variables.clone());
         let process = self.process()?;
         process.lend_variables(variables);
@@ -589,6 +595,7 @@ impl Session {
         let Some(process) = &mut self.process else { return };
         let held = process.held_for().unwrap_or_default();
         let pid = process.pid();
+        self.seen = Seen::of(process, self.selected);
         // In the background: the terminal stays with the person who has forgotten it.
         if process.resume(false).is_ok() {
             self.tell(News::LeashOver { process: pid, held_ms: held.as_millis() as u64 });

@@ -10,6 +10,7 @@ mod leash;
 mod leaving;
 mod oracle;
 mod readme;
+mod registers;
 mod schema;
 mod sessions;
 mod signals;
