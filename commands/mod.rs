@@ -3,6 +3,7 @@
 use crate::session::Commands;
 
 mod attach;
+mod catch;
 mod continue_;
 mod detach;
 mod echo;
@@ -24,6 +25,7 @@ mod signals;
 mod sleep;
 mod source;
 mod status;
+mod tcatch;
 mod thread;
 mod threads;
 mod try_;
@@ -42,6 +44,8 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    catch::COMMAND,
+    tcatch::COMMAND,
     handle::COMMAND,
     signals::COMMAND,
     signal::COMMAND,

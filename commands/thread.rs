@@ -11,7 +11,7 @@ use crate::session::dispatch::run_words;
 use crate::session::event::why_words;
 use crate::session::page::{Page, Span, Style};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words};
-use crate::target::{Place, Signal, Syscall, ThreadFacts, Why};
+use crate::target::{Caught, Place, Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "thread",
@@ -69,7 +69,7 @@ pub(super) struct ThreadRow {
     /// top's letter.
     state: Option<char>,
     name: String,
-    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `terminal`, `job_control`; null while it runs.
+    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `catch`, `terminal`, `job_control`; null while it runs.
     why: Option<&'static str>,
     /// The signal behind `why`, or one that it gets silently when it goes on.
     signal: Option<Signal>,
@@ -157,6 +157,7 @@ fn why_name(why: &Why) -> &'static str {
         Why::Start => "start",
         Why::Exec => "exec",
         Why::Signal { .. } => "signal",
+        Why::Catch { .. } => "catch",
         Why::Terminal { .. } => "terminal",
         Why::JobControl { .. } => "job_control",
     }
@@ -164,7 +165,10 @@ fn why_name(why: &Why) -> &'static str {
 
 fn why_signal(why: Why) -> Option<Signal> {
     match why {
-        Why::Signal { signal, .. } | Why::JobControl { signal } | Why::Terminal { signal } => Some(signal),
+        Why::Signal { signal, .. }
+        | Why::JobControl { signal }
+        | Why::Terminal { signal }
+        | Why::Catch { event: Caught::Signal { signal, .. }, .. } => Some(signal),
         _ => None,
     }
 }

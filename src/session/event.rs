@@ -1,11 +1,12 @@
 //! Events as lines for people. The data is `target`'s; what is said of it stands here.
 
+use super::catch_words::{caught_name, caught_words};
 use super::duration;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
 use super::signal_words::signal_words;
 pub use crate::target::News as Event;
-use crate::target::{Birth, End, LateThread, Signal, StopReport, Why};
+use crate::target::{Birth, Caught, End, LateThread, Signal, StopReport, Why};
 
 /// `signal SIGSEGV (from process 12)`, `job control (SIGTSTP)`, `attach`, …
 pub fn why_words(why: &Why) -> String {
@@ -15,6 +16,7 @@ pub fn why_words(why: &Why) -> String {
         Why::Start => "start".into(),
         Why::Exec => "exec".into(),
         Why::Signal { signal, .. } => format!("signal {signal}"),
+        Why::Catch { event, .. } => format!("catch {}", caught_name(event)),
         Why::Terminal { signal } => format!("terminal ({signal})"),
         Why::JobControl { signal } => format!("job control ({signal})"),
     }
@@ -44,6 +46,9 @@ impl Show for StopReport {
             Why::Interrupt => "interrupted".into(),
             Why::Start => "it stands at its first instruction".into(),
             Why::Exec => "it has executed another program".into(),
+            Why::Catch { catchpoint, event } => {
+                format!("{} (catchpoint {catchpoint})", caught_words(*process, event, sender_name.as_deref()))
+            }
             Why::Terminal { signal } => format!("it wants the terminal ({signal}); continue gives it"),
             Why::JobControl { signal } => format!("job control stopped it ({signal})"),
             Why::Signal { signal: Signal::TRAP, origin: Some(origin) } if origin.is_int3() => {
@@ -53,7 +58,11 @@ impl Show for StopReport {
                 format!("it was given {}", signal_words(*process, *signal, *origin, sender_name.as_deref()))
             }
         };
-        let style = if matches!(why, Why::Signal { .. }) { Style::Warn } else { Style::Plain };
+        let style = if matches!(why, Why::Signal { .. } | Why::Catch { event: Caught::Signal { .. }, .. }) {
+            Style::Warn
+        } else {
+            Style::Plain
+        };
         page.spans(vec![
             Span::new(format!("process {process} stopped: "), Style::Strong),
             Span::new(format!("thread {number} ({thread}), {reason}"), style),

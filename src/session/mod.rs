@@ -1,6 +1,7 @@
 //! What a command is and what it may touch. The session lives on the tracer thread; commands are handed a [`Context`]
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
+mod catch_words;
 pub mod command;
 pub mod dispatch;
 pub mod duration;
@@ -15,6 +16,7 @@ mod signal_words;
 mod state;
 pub mod tracer;
 
+pub use catch_words::catch_words;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
 pub use event::Event;

@@ -16,8 +16,8 @@ use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::{
-    self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Rules, Signal, StopReport,
-    Tracer, Usage, Why,
+    self, Attached, Catch, Catchpoint, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Rules,
+    Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -249,6 +249,22 @@ impl Session {
         let tid = self.selected.context("no thread is selected")?;
         self.process()?.give_signal(tid, signal)?;
         Ok(tid)
+    }
+
+    /// Sets a catchpoint for this process and those to come. A running process takes note of it at once.
+    pub fn catch(&mut self, what: Catch, temporary: bool) -> anyhow::Result<Catchpoint> {
+        let catchpoint = self.rules.catches.add(what, temporary);
+        self.renew_rules()?;
+        Ok(catchpoint)
+    }
+
+    /// Makes running processes take note of changed catchpoints.
+    pub fn renew_rules(&mut self) -> anyhow::Result<()> {
+        if let Some(process) = &mut self.process {
+            process.renew()?;
+        }
+        self.pass_on_news();
+        Ok(())
     }
 
     /// Stops the process.

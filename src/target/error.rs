@@ -55,6 +55,9 @@ pub enum Error {
     /// There is no such thread any more.
     #[error("thread {0} has ended")]
     NoThread(Tid),
+    /// It stands inside a system call.
+    #[error("thread {0} stands inside a system call of its own and cannot make another before that returns")]
+    InCall(Tid),
     /// It does not end although it was sent SIGKILL.
     #[error("process {0} was sent SIGKILL but has not ended yet: a thread of it sleeps in the kernel")]
     WillNotDie(Pid),
@@ -129,6 +132,7 @@ impl Error {
             Error::Start { step: Step::Execute, errno: Errno::EACCES, .. } => {
                 "check that it may be executed (chmod +x)".into()
             }
+            Error::InCall(_) => "continue to the return of that call, or take another thread".into(),
             Error::WillNotDie(_) => "it ends as soon as the kernel lets the thread go".into(),
             _ => return None,
         })

@@ -21,6 +21,10 @@ impl Process {
     /// Makes a system call in a stopped thread and gives its result, negative for an error (`-errno`). The thread stands
     /// as before afterwards. Not for calls that wait, end the thread, or return elsewhere.
     pub fn call_system(&mut self, tid: Tid, number: u64, args: [u64; 6]) -> Result<i64> {
+        if self.threads.get(&tid).is_some_and(Thread::is_inside_call) {
+            // Changed registers would make that call another one, or its result would overwrite them.
+            return Err(Error::InCall(tid));
+        }
         let request = |what| move |errno| Error::Request { what, tid, errno };
         let before = self.tracer.registers(tid).map_err(request("read the registers of"))?;
         let info = self.tracer.signal_info(tid).ok();
@@ -45,7 +49,8 @@ impl Process {
     pub fn thread_for_calls(&self) -> Result<Tid> {
         let plain = |(_, state): &(Tid, State)| matches!(state, State::Stopped(Stop::Interrupt | Stop::Exec));
         let states: Vec<(Tid, State)> = self.threads.iter().map(|(tid, thread)| (*tid, thread.state)).collect();
-        let stopped = states.iter().filter(|(_, state)| matches!(state, State::Stopped(_)));
+        let in_call = |tid: &Tid| self.threads.get(tid).is_some_and(Thread::is_inside_call);
+        let stopped = states.iter().filter(|(tid, state)| matches!(state, State::Stopped(_)) && !in_call(tid));
         let chosen = states.iter().find(|entry| plain(entry)).or_else(|| stopped.into_iter().next());
         chosen.map(|(tid, _)| *tid).ok_or(Error::Ended(self.pid))
     }

@@ -1,6 +1,7 @@
 //! The traced process: attach, stop, resume, detach, threads and signals. Refuses to know commands, words and screens.
 
 mod attach;
+mod catch;
 mod decide;
 mod error;
 mod halt;
@@ -18,6 +19,7 @@ mod syscalls;
 mod thread;
 
 pub use attach::{Attached, attach, refusal};
+pub use catch::{Catch, Catches, Catchpoint, Caught};
 pub use error::{Error, Result};
 pub use launch::{Launch, launch};
 pub use listing::{Place, ThreadFacts};
@@ -28,7 +30,7 @@ pub use release::{Leaving, Released};
 pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use signals::{Disposition, Handling, SignalTable};
-pub use syscalls::Syscall;
+pub use syscalls::{Syscall, syscall_groups, syscalls_called};
 pub use thread::StoppedThread;
 
 pub use crate::kernel::arch::Registers;

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Caught;
 use crate::addr::{Pid, Tid};
 use crate::kernel::signal::{Signal, SignalOrigin};
 use crate::kernel::wait::End;
@@ -26,6 +27,14 @@ pub enum Why {
         signal: Signal,
         /// From whom.
         origin: Option<SignalOrigin>,
+    },
+    /// A catchpoint was hit.
+    Catch {
+        /// Its number.
+        catchpoint: u32,
+        /// By what.
+        #[serde(flatten)]
+        event: Caught,
     },
     /// The program, which godbg started, wants the terminal (SIGTTIN, SIGTTOU); `continue` gives it.
     Terminal {

@@ -193,6 +193,10 @@ impl Process {
     /// Lets all threads run. `foreground`: a program that godbg started gets the terminal, unless job control keeps it
     /// stopped.
     pub fn resume(&mut self, foreground: bool) -> Result<Resumed> {
+        if self.report_missed(!foreground) {
+            return Ok(Resumed::Runs);
+        }
+        self.renew_options();
         let stays = self.is_job_stopped();
         if foreground
             && !stays
@@ -203,6 +207,7 @@ impl Process {
         }
         self.phase = Phase::Running;
         let caught = self.catches_traps();
+        let calls = self.rules.catches.wants_syscalls();
         for (tid, thread) in &mut self.threads {
             let answer = match thread.state {
                 State::Stopped(Stop::Group(signal)) => {
@@ -212,7 +217,12 @@ impl Process {
                 State::Stopped(_) => {
                     let signal = self.rules.signals.signal_for(thread, false, caught);
                     thread.state = State::Running;
-                    self.tracer.cont(*tid, signal)
+                    // The return from a call is seen too where its entry was.
+                    if calls || thread.is_at_entry() {
+                        self.tracer.cont_to_syscall(*tid, signal)
+                    } else {
+                        self.tracer.cont(*tid, signal)
+                    }
                 }
                 // A late thread answers its interrupt when it wakes, and is let on then.
                 State::Stopping { late: true } => {
@@ -272,6 +282,7 @@ impl Process {
     /// While it is held nothing stops any more but late threads and children. Stopped threads end only with all of the
     /// process, or by a late thread's exec, so that one of them tells for all whether they live.
     fn take_in_held(&mut self) {
+        self.pass_by_deadly_exits();
         let witness = self.threads.iter().find(|(_, thread)| matches!(thread.state, State::Stopped(_)));
         let lives = witness.is_some_and(|(tid, _)| matches!(wait::look(*tid), Ok(Some(Report::Stopped(..)))));
         if !lives {
@@ -337,11 +348,14 @@ impl Process {
         let origin = self.origin_of(tid, stop);
         self.note_stop(tid, stop, origin, Why::Interrupt);
         self.mend_call(tid, stop);
+        if let Some(why) = self.threads.get_mut(&tid).and_then(|thread| thread.unreported.take()) {
+            return self.stop_for(tid, why);
+        }
         let started = self.origin == Origin::Started;
         let request = match decide::after_stop(stop, origin, started, listening, &self.rules.signals) {
             Action::Report(why) => return self.stop_for(tid, why),
-            Action::Resume => self.tracer.cont(tid, None),
-            Action::Pass(signal) => self.tracer.cont(tid, Some(signal)),
+            Action::Resume => self.go_on(tid, None),
+            Action::Pass(signal) => self.go_on(tid, Some(signal)),
             Action::Listen => self.tracer.listen(tid),
         };
         if let Some(thread) = self.threads.get_mut(&tid) {
@@ -350,7 +364,7 @@ impl Process {
         // ESRCH: it was killed since, and its end comes next. If it stands there all the same, the stop was one that must be
         // taken before it can be let on: looking at it for ever would be a loop.
         if request == Err(Errno::ESRCH) && matches!(wait::look(tid), Ok(Some(Report::Stopped(..)))) {
-            let _ = wait::take_stop(tid).and_then(|_| self.tracer.cont(tid, None));
+            let _ = wait::take_stop(tid).and_then(|_| self.go_on(tid, None));
         }
         self.release_strays();
     }
@@ -358,19 +372,7 @@ impl Process {
     /// Stops every thread because of what one of them met, and tells it.
     fn stop_for(&mut self, tid: Tid, why: Why) {
         self.halt(Why::Interrupt);
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.why = why;
-            thread.int3 = thread.int3.map(|_| true);
-        }
-        let sender_name = self.sender_name(&why);
-        if let Phase::Held { report, .. } = &mut self.phase {
-            report.sender_name = sender_name;
-            report.thread = tid;
-            report.why = why;
-            report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
-            report.also.retain(|other| other.thread != tid);
-            self.news.push_back(News::Stopped(report.clone()));
-        }
+        self.tell_stop(tid, why);
     }
 
     /// Who sent the signal that a thread stopped for.
@@ -386,6 +388,10 @@ impl Process {
             thread.why = decide::why_stopped(stop, origin, started, asked, &self.rules.signals);
             thread.for_godbg = decide::is_for_godbg(stop, origin, started);
             thread.order = None;
+            if matches!(stop, Stop::Interrupt | Stop::Group(_) | Stop::Signal(_)) {
+                // These come outside of calls: a return that was not to be seen has passed.
+                thread.call = None;
+            }
             thread.int3 = decide::is_int3(stop, origin).then_some(false);
         }
         if let Some(signal) = decide::is_told(stop, origin, started, &self.rules.signals) {
@@ -394,6 +400,10 @@ impl Process {
         match stop {
             Stop::Exec => self.note_exec(tid),
             stop => self.note_birth_event(tid, stop),
+        }
+        let caught = self.caught(tid, stop, origin);
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.unreported = caught;
         }
     }
 

@@ -51,6 +51,10 @@ impl Process {
             Phase::Held { since, .. } => *since,
             _ => return Err(Error::Ended(self.pid)),
         };
+        self.leave_entries();
+        if matches!(self.phase, Phase::Ended { .. }) {
+            return Err(Error::Ended(self.pid));
+        }
         self.mark_released();
         let caught = self.catches_traps();
         let mut left = Vec::new();
@@ -114,6 +118,8 @@ impl Process {
                         break;
                     }
                     Ok(None) => drop(wait::look_until_beat(tid)),
+                    // Where ends are caught, a killed thread stops before its end.
+                    Ok(Some(Report::Stopped(Stop::Exiting, _))) => drop(self.tracer.cont(tid, None)),
                     // A stop that SIGKILL is about to end.
                     Ok(Some(Report::Stopped(..))) => wait::until_beat(),
                     Err(_) => break,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod catching;
 mod exec;
 mod harness;
 mod layers;
