@@ -59,7 +59,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let help = if args.command.is_empty() {
         Help { commands: commands.0.iter().map(|command| entry(command, false)).collect() }
     } else {
-        Help { commands: vec![entry(commands.find(&args.command)?.0, true)] }
+        Help { commands: vec![entry(commands.find(&args.command)?.command, true)] }
     };
     Ok(Outcome::Reply(Reply::new(help)))
 }

@@ -2,21 +2,37 @@
 
 use crate::session::Commands;
 
+mod advance;
 mod attach;
+mod awatch;
+mod break_;
+mod breakpoints;
 mod catch;
+mod clear;
+mod clearall;
+mod condition;
 mod continue_;
 mod detach;
+mod disable;
 mod echo;
+mod enable;
 mod exec;
+mod finish;
 mod handle;
+mod hbreak;
 mod help;
 mod history;
+mod ignore;
 mod interrupt;
 mod kill;
 mod maintenance;
+mod nexti;
+mod on;
 mod ps;
 mod queue_signal;
 mod quit;
+mod repair;
+mod rwatch;
 mod set;
 mod shell;
 mod show;
@@ -25,11 +41,16 @@ mod signals;
 mod sleep;
 mod source;
 mod status;
+mod stepi;
+mod tbreak;
 mod tcatch;
 mod thread;
 mod threads;
+mod trace;
 mod try_;
+mod until;
 mod wait;
+mod watch;
 
 /// All commands.
 pub const TABLE: Commands = Commands(&[
@@ -37,6 +58,7 @@ pub const TABLE: Commands = Commands(&[
     detach::COMMAND,
     exec::COMMAND,
     kill::COMMAND,
+    repair::COMMAND,
     ps::COMMAND,
     status::COMMAND,
     threads::COMMAND,
@@ -46,6 +68,26 @@ pub const TABLE: Commands = Commands(&[
     wait::COMMAND,
     catch::COMMAND,
     tcatch::COMMAND,
+    break_::COMMAND,
+    tbreak::COMMAND,
+    hbreak::COMMAND,
+    watch::COMMAND,
+    rwatch::COMMAND,
+    awatch::COMMAND,
+    trace::COMMAND,
+    breakpoints::COMMAND,
+    enable::COMMAND,
+    disable::COMMAND,
+    clear::COMMAND,
+    clearall::COMMAND,
+    condition::COMMAND,
+    ignore::COMMAND,
+    on::COMMAND,
+    stepi::COMMAND,
+    nexti::COMMAND,
+    finish::COMMAND,
+    until::COMMAND,
+    advance::COMMAND,
     handle::COMMAND,
     signals::COMMAND,
     signal::COMMAND,

@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod arch;
+pub mod guardian;
+pub mod journal;
 pub mod maps;
 pub mod memory;
 pub mod metronome;

@@ -204,6 +204,21 @@ pub fn command_line(pid: Pid) -> io::Result<Vec<String>> {
     Ok(words.split(|&byte| byte == 0).map(|word| OsStr::from_bytes(word).to_string_lossy().into_owned()).collect())
 }
 
+/// The processor that a thread ran on last: field 39 of `stat`.
+pub fn processor_of(pid: Pid, tid: Tid) -> Option<usize> {
+    let text = read_text(&format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    // The name in brackets may hold blanks and brackets; field 3 follows it.
+    text.rsplit_once(')')?.1.split_ascii_whitespace().nth(36)?.parse().ok()
+}
+
+/// Whether two processes run in the same memory, as a vfork's child does with its parent: kcmp(2). A kernel without that call
+/// says no.
+pub fn shares_memory(one: Pid, other: Pid) -> bool {
+    const KCMP_VM: i32 = 1;
+    // SAFETY: no memory is involved.
+    unsafe { nix::libc::syscall(nix::libc::SYS_kcmp, one.0, other.0, KCMP_VM, 0, 0) == 0 }
+}
+
 /// All processes that /proc shows at this moment, in the order of their pids.
 pub fn processes() -> io::Result<Vec<Pid>> {
     let mut pids: Vec<Pid> = Vec::new();

@@ -113,6 +113,17 @@ pub struct Command {
     pub run: fn(&mut Context<'_>, &[String]) -> anyhow::Result<Outcome>,
 }
 
+impl Command {
+    /// How many of its own words stand before the words of another command that it runs (`try`: 0, `thread`: 1); `None`: it
+    /// runs no other.
+    pub fn words_before_command(&self) -> Option<usize> {
+        let grammar = (self.args)();
+        grammar
+            .get_positionals()
+            .position(|arg| arg.get_value_names().unwrap_or_default().iter().any(|name| name == "COMMAND"))
+    }
+}
+
 /// What a handler leaves to the shell.
 pub enum Outcome {
     /// A reply to show.
@@ -228,28 +239,52 @@ fn bare(words: &str) -> String {
 #[derive(Clone, Copy)]
 pub struct Commands(pub &'static [Command]);
 
-/// How a name was found.
-type Found = (&'static Command, usize);
+/// A command and what of a line names it.
+pub struct Found {
+    /// The command.
+    pub command: &'static Command,
+    /// How many words its name takes.
+    pub taken: usize,
+    /// What stands behind the name in its own word: `/8xg` of `x/8xg`. It is handed to the command as its first word.
+    pub format: Option<String>,
+}
+
+impl Found {
+    /// The command's own words among all words of the line.
+    pub fn words(&self, all: &[String]) -> Vec<String> {
+        self.format.iter().chain(all.get(self.taken..).unwrap_or_default()).cloned().collect()
+    }
+}
+
+/// No command has a name of more words than this (`info proc mappings`).
+pub const MOST_NAME_WORDS: usize = 3;
+
+/// A word as the name and what a slash begins behind it, slash included: a slash ends a command's name, as in gdb.
+fn cut_format(word: &str) -> (&str, Option<&str>) {
+    match word.find('/') {
+        Some(at) if at > 0 => (&word[..at], Some(&word[at..])),
+        _ => (word, None),
+    }
+}
 
 impl Commands {
-    /// Finds the command that words begin with, and how many of them its name takes. An exact name or alias wins, then
-    /// a prefix that only one command has.
+    /// Finds the command that words begin with. The longest name or alias wins; of one word an exact one, then a prefix
+    /// that only one command has. The words of an alias of several may be cut short (`info proc map`).
     pub fn find(self, words: &[String]) -> Result<Found, Failure> {
         let Some(first) = words.first() else {
             return Err(Failure::plain("an empty command"));
         };
-        let pair = words.get(1).map(|second| format!("{first} {second}"));
-        for command in self.0 {
-            if pair.as_deref().is_some_and(|pair| command.aliases.contains(&pair)) {
-                return Ok((command, 2));
-            }
+        let found = |command, taken, format: Option<&str>| Found { command, taken, format: format.map(str::to_owned) };
+        if let Some((command, taken)) = self.find_phrase(words) {
+            return Ok(found(command, taken, None));
         }
-        if let Some(command) = self.0.iter().find(|c| c.name == first || c.aliases.contains(&first.as_str())) {
-            return Ok((command, 1));
+        let (first, format) = cut_format(first);
+        if let Some(command) = self.0.iter().find(|c| c.name == first || c.aliases.contains(&first)) {
+            return Ok(found(command, 1, format));
         }
-        let matching: Vec<&'static Command> = self.0.iter().filter(|c| c.name.starts_with(first.as_str())).collect();
+        let matching: Vec<&'static Command> = self.0.iter().filter(|c| c.name.starts_with(first)).collect();
         match matching.as_slice() {
-            [one] => Ok((one, 1)),
+            [one] => Ok(found(one, 1, format)),
             [] => Err(self.unknown(first)),
             several => {
                 let names: Vec<&str> = several.iter().map(|command| command.name).collect();
@@ -257,6 +292,25 @@ impl Commands {
                 Err(Failure::hinted(message, "type more of the name"))
             }
         }
+    }
+
+    /// The command by an alias of several words: as it is, or the only one whose words these begin.
+    fn find_phrase(self, words: &[String]) -> Option<(&'static Command, usize)> {
+        let aliases = || self.0.iter().flat_map(|command| command.aliases.iter().map(move |alias| (command, *alias)));
+        for count in (2..=MOST_NAME_WORDS.min(words.len())).rev() {
+            let typed = &words[..count];
+            let phrase = typed.join(" ");
+            if let Some((command, _)) = aliases().find(|(_, alias)| *alias == phrase) {
+                return Some((command, count));
+            }
+            let mut fitting: Vec<&Command> =
+                aliases().filter(|(_, alias)| is_short_for(typed, alias)).map(|(command, _)| command).collect();
+            fitting.dedup_by_key(|command| command.name);
+            if let [one] = fitting.as_slice() {
+                return Some((one, count));
+            }
+        }
+        None
     }
 
     fn unknown(self, name: &str) -> Failure {
@@ -276,6 +330,13 @@ impl Commands {
         };
         Failure::hinted(format!("no such command: {short}"), hint)
     }
+}
+
+/// Whether each typed word begins the word of an alias that stands in its place.
+fn is_short_for(typed: &[String], alias: &str) -> bool {
+    let words = alias.split(' ');
+    words.clone().count() == typed.len()
+        && words.zip(typed).all(|(word, typed)| !typed.is_empty() && word.starts_with(typed.as_str()))
 }
 
 /// The number of edits (insert, remove, replace, swap neighbours) from one word to another.
@@ -333,6 +394,27 @@ mod tests {
         }
         let told = complains("a 1 --leash abc");
         assert!(told.starts_with("\"abc\" is no duration: "), "{told}");
+    }
+
+    #[test]
+    fn a_slash_ends_a_name() {
+        for (word, expected) in [
+            ("x/8xg", ("x", Some("/8xg"))),
+            ("x", ("x", None)),
+            ("/bin/ls", ("/bin/ls", None)),
+            ("p/", ("p", Some("/"))),
+        ] {
+            assert_eq!(cut_format(word), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn names_of_several_words_may_be_cut_short() {
+        let typed = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert!(is_short_for(&typed("info proc map"), "info proc mappings"));
+        assert!(is_short_for(&typed("i r"), "info registers"));
+        assert!(!is_short_for(&typed("info"), "info registers"));
+        assert!(!is_short_for(&typed("info x"), "info registers"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::command::{Command, Needs, Outcome, Words};
+use super::command::{Command, Commands, MOST_NAME_WORDS, Needs, Outcome, Words};
 use super::failure::{Failure, Interrupted};
 use super::settings::Settings;
 use super::state::{Context, Prompt, Session};
@@ -111,14 +111,24 @@ pub fn run_words(session: &mut Session, words: &[String]) -> Result<Outcome, Fai
     run(session, &parsed)
 }
 
+/// Runs a line inside another command (`on N COMMAND`). `None`: it is blank or a comment.
+pub fn run_line(session: &mut Session, line: &str) -> Result<Option<Outcome>, Failure> {
+    let Some(parsed) = parse(session, line)? else { return Ok(None) };
+    run(session, &parsed).map(Some)
+}
+
+/// Whether a line lets the process run until it stops again.
+pub fn is_continue(session: &Session, line: &str) -> bool {
+    matches!(parse(session, line), Ok(Some(parsed)) if parsed.command.name == "continue")
+}
+
 fn parse_words(session: &Session, words: &[String]) -> Result<Parsed, Failure> {
-    let (command, taken) = session.commands.find(words)?;
-    let words = match command.words {
-        Words::Split => words[taken..].to_vec(),
-        Words::Raw if words.len() == taken => Vec::new(),
-        Words::Raw => vec![words[taken..].join(" ")],
+    let found = session.commands.find(words)?;
+    let words = match found.command.words {
+        Words::Split => found.words(words),
+        Words::Raw => raw(&found.words(words).join(" ")),
     };
-    Ok(Parsed { command, words })
+    Ok(Parsed { command: found.command, words })
 }
 
 fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {
@@ -170,31 +180,112 @@ pub fn parse(session: &Session, line: &str) -> Result<Option<Parsed>, Failure> {
     if line.contains('\0') {
         return Err(Failure::plain("the line holds a NUL byte"));
     }
-    // `!COMMAND` and the commands whose rest is taken as typed are not split: their quotes are somebody else's.
+    // What stands behind `!` is split by another shell.
     if let Some(rest) = line.strip_prefix('!') {
-        let (command, _) = session.commands.find(&["shell".into()])?;
+        let command = session.commands.find(&["shell".into()])?.command;
         return Ok(Some(Parsed { command, words: raw(rest) }));
     }
-    let name = line.split_whitespace().next().unwrap_or_default();
-    if let Ok((command, 1)) = session.commands.find(&[name.to_owned()])
-        && command.words == Words::Raw
-    {
-        return Ok(Some(Parsed { command, words: raw(&line[name.len()..]) }));
+    let words = split(session.commands, line, 0)?;
+    if words.is_empty() { Ok(None) } else { parse_words(session, &words).map(Some) }
+}
+
+/// Commands within commands are followed this deep.
+const DEEPEST: usize = 8;
+
+/// The words of a line. The commands whose rest is taken as typed find it in one word, within `try` or `thread 3` as well:
+/// their quotes are not the shell's.
+fn split(commands: Commands, line: &str, depth: usize) -> Result<Vec<String>, Failure> {
+    let name: Vec<String> = line.split_whitespace().take(MOST_NAME_WORDS).map(str::to_owned).collect();
+    if let Ok(found) = commands.find(&name) {
+        if found.command.words == Words::Raw {
+            let rest = behind_words(line, found.taken).trim();
+            let rest = Some(rest.to_owned()).filter(|rest| !rest.is_empty());
+            return Ok(name.into_iter().take(found.taken).chain(rest).collect());
+        }
+        if depth < DEEPEST
+            && let Some(own) = found.command.words_before_command()
+        {
+            let inner = behind_words(line, found.taken + own);
+            let mut words = shell_words(&line[..line.len() - inner.len()])?;
+            words.extend(split(commands, inner, depth + 1)?);
+            return Ok(words);
+        }
     }
-    let Some(words) = shlex::split(line) else {
-        return Err(Failure::hinted(
-            "the line ends inside a quotation",
-            "close the quote or write \\\" or \\' for one",
-        ));
-    };
-    if words.is_empty() {
-        return Ok(None);
-    }
-    let (command, taken) = session.commands.find(&words)?;
-    Ok(Some(Parsed { command, words: words[taken..].to_vec() }))
+    shell_words(line)
+}
+
+/// What stands behind so many words of a line.
+fn behind_words(line: &str, count: usize) -> &str {
+    (0..count)
+        .fold(line.trim_start(), |rest, _| rest.find(char::is_whitespace).map_or("", |end| rest[end..].trim_start()))
+}
+
+fn shell_words(text: &str) -> Result<Vec<String>, Failure> {
+    shlex::split(text).ok_or_else(|| {
+        Failure::hinted("the line ends inside a quotation", "close the quote or write \\\" or \\' for one")
+    })
 }
 
 fn raw(rest: &str) -> Vec<String> {
     let rest = rest.trim();
     if rest.is_empty() { Vec::new() } else { vec![rest.to_owned()] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::command::{args, no_question, reply};
+
+    #[derive(clap::Parser)]
+    struct Inner {
+        /// What to run
+        #[arg(value_name = "N")]
+        number: String,
+        /// The command
+        #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+        command: Vec<String>,
+    }
+
+    #[derive(clap::Parser)]
+    struct Rest {
+        /// As typed
+        text: String,
+    }
+
+    const fn command(name: &'static str, words: Words, args: fn() -> clap::Command) -> Command {
+        Command {
+            name,
+            aliases: &[],
+            group: crate::session::Group::Shell,
+            summary: "",
+            needs: Needs::Nothing,
+            words,
+            repeats: false,
+            args,
+            reply: reply::<String>,
+            question: no_question,
+            run: |_, _| anyhow::bail!("not run"),
+        }
+    }
+
+    #[test]
+    fn words_taken_as_typed_stay_so_within_other_commands() {
+        const TABLE: Commands = Commands(&[
+            command("thread", Words::Split, args::<Inner>),
+            command("find", Words::Raw, args::<Rest>),
+            command("echo", Words::Split, args::<Rest>),
+        ]);
+        for (line, expected) in [
+            ("find/b 1, \"a  b\" ", &["find/b", "1, \"a  b\""][..]),
+            ("find", &["find"]),
+            ("thread 3 find/b 1, \"a  b\"", &["thread", "3", "find/b", "1, \"a  b\""]),
+            ("thread 3 thread 4 fi 'x", &["thread", "3", "thread", "4", "fi", "'x"]),
+            ("thread 3 echo 'a  b' c", &["thread", "3", "echo", "a  b", "c"]),
+            ("thread 3", &["thread", "3"]),
+            ("echo a\\ b", &["echo", "a b"]),
+        ] {
+            assert_eq!(split(TABLE, line, 0).expect("words"), expected, "{line}");
+        }
+        assert!(split(TABLE, "echo 'x", 0).is_err());
+    }
 }

@@ -97,8 +97,8 @@ fn command_wants(commands: Commands, words: &[String], typed: &str, depth: usize
         }
     }
     match commands.find(words) {
-        Ok((command, _)) if command.words == Words::Raw => vec![Want::File],
-        Ok((command, taken)) if depth < DEEPEST => argument_wants(commands, command, &words[taken..], typed, depth),
+        Ok(found) if found.command.words == Words::Raw => vec![Want::File],
+        Ok(found) if depth < DEEPEST => argument_wants(commands, found.command, &found.words(words), typed, depth),
         _ => Vec::new(),
     }
 }

@@ -1,15 +1,15 @@
 //! Catchpoints: stops at signals, system calls, births, exec and ends of threads. The list belongs to the session and holds
 //! for all its processes; what a stop matches is found here. Sets no breakpoint and evaluates no condition.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::process::{Phase, Process};
+use super::Why;
+use super::process::Process;
 use super::thread::State;
-use super::{News, Why};
 use crate::addr::{Pid, Tid};
 use crate::kernel::Errno;
 use crate::kernel::arch;
@@ -114,23 +114,16 @@ pub enum Caught {
     },
 }
 
-/// The catchpoints of a session, and the numbers that they share with breakpoints.
+/// The catchpoints of a session.
 #[derive(Debug, Default)]
 pub struct Catches {
     list: RefCell<Vec<Catchpoint>>,
-    last_number: Cell<u32>,
 }
 
 impl Catches {
-    /// The next number of a breakpoint, watchpoint or catchpoint: counted from 1, never given twice.
-    pub fn next_number(&self) -> u32 {
-        self.last_number.set(self.last_number.get() + 1);
-        self.last_number.get()
-    }
-
-    /// Sets a catchpoint. The processes must take note of it ([`Process::renew`]).
-    pub fn add(&self, what: Catch, temporary: bool) -> Catchpoint {
-        let catchpoint = Catchpoint { number: self.next_number(), what, enabled: true, temporary, hits: 0 };
+    /// Sets a catchpoint. A process takes note of it when it is let run again.
+    pub fn add(&self, number: u32, what: Catch, temporary: bool) -> Catchpoint {
+        let catchpoint = Catchpoint { number, what, enabled: true, temporary, hits: 0 };
         self.list.borrow_mut().push(catchpoint.clone());
         catchpoint
     }
@@ -211,11 +204,6 @@ impl Catch {
 }
 
 impl Process {
-    /// The next number of a breakpoint, watchpoint or catchpoint.
-    pub fn next_breakpoint_number(&self) -> u32 {
-        self.rules.catches.next_number()
-    }
-
     /// What a stop that was just noted means to the catchpoints: the report that is due, if one was hit.
     pub(super) fn caught(&mut self, tid: Tid, stop: Stop, origin: Option<SignalOrigin>) -> Option<Why> {
         let event = match stop {
@@ -294,7 +282,7 @@ impl Process {
             if thread.traces_exit != exit && matches!(thread.state, State::Stopped(_)) {
                 thread.traces_exit = exit;
                 // ESRCH: it was killed.
-                let _ = self.tracer.follow(*tid, Follow { exit, vfork_done: false }, death);
+                let _ = self.tracer.follow(*tid, Follow { exit }, death);
             }
         }
     }
@@ -335,65 +323,10 @@ impl Process {
         }
     }
 
-    /// Stays held for a hit that came while the process was being stopped for something else, instead of letting it run.
-    /// `tell`: nobody waits for the stop, so that it is news. True: there was one.
-    pub(super) fn report_missed(&mut self, tell: bool) -> bool {
-        let missed = self.threads.iter().find_map(|(tid, thread)| Some((*tid, thread.unreported?)));
-        let Some((tid, why)) = missed else { return false };
-        self.stand_for(tid, why);
-        if let Phase::Held { report, .. } = &self.phase
-            && tell
-        {
-            self.news.push_back(News::Stopped(report.clone()));
-        }
-        true
-    }
-
-    /// Makes a running process take note of changed catchpoints: by a stop too short to notice. What its threads meet in
-    /// that moment is reported as ever, and the process then stays held.
-    pub fn renew(&mut self) -> super::Result<()> {
-        if !matches!(self.phase, Phase::Running) {
-            return Ok(());
-        }
-        let listened = self.is_job_stopped();
-        self.halt(Why::Interrupt);
-        if !matches!(self.phase, Phase::Held { .. }) {
-            return Ok(());
-        }
-        let due = self.threads.iter().find_map(|(tid, thread)| {
-            let is_due = matches!(thread.why, Why::Signal { .. } | Why::Terminal { .. })
-                || matches!(thread.why, Why::JobControl { .. }) && !listened;
-            is_due.then_some((*tid, thread.why))
-        });
-        match due {
-            Some((tid, why)) => self.tell_stop(tid, why),
-            None => drop(self.resume(false)?),
-        }
-        Ok(())
-    }
-
-    /// Takes note of what the process stands for, and tells it.
-    pub(super) fn tell_stop(&mut self, tid: Tid, why: Why) {
-        self.stand_for(tid, why);
-        if let Phase::Held { report, .. } = &self.phase {
-            self.news.push_back(News::Stopped(report.clone()));
-        }
-    }
-
-    fn stand_for(&mut self, tid: Tid, why: Why) {
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.why = why;
-            thread.unreported = None;
-            thread.int3 = thread.int3.map(|_| true);
-        }
-        let sender_name = self.sender_name(&why);
-        if let Phase::Held { report, .. } = &mut self.phase {
-            report.sender_name = sender_name;
-            report.thread = tid;
-            report.why = why;
-            report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
-            report.also.retain(|other| other.thread != tid);
-        }
+    /// The hit of a thread of the running process that has stopped just now, taken from those that nobody was told of.
+    pub(super) fn take_caught(&mut self, tid: Tid) -> Option<Why> {
+        let found = self.unreported.iter().rposition(|(hit, why)| *hit == tid && matches!(why, Why::Catch { .. }))?;
+        self.unreported.remove(found).map(|(_, why)| why)
     }
 }
 
@@ -448,8 +381,8 @@ mod tests {
     #[test]
     fn hits_are_counted_and_temporary_ones_go() {
         let catches = Catches::default();
-        let (first, second) = (catches.add(Catch::Exec, false).number, catches.add(Catch::Exec, true).number);
-        assert_eq!((first, second, catches.next_number()), (1, 2, 3));
+        catches.add(1, Catch::Exec, false);
+        catches.add(2, Catch::Exec, true);
         assert_eq!(catches.hit(&Caught::Fork { child: Pid(1) }), None);
         assert_eq!(catches.hit(&Caught::Exec), Some(1));
         assert!(catches.enable(1, false) && !catches.enable(2, true), "2 has gone");
@@ -457,7 +390,7 @@ mod tests {
         assert_eq!(catches.list()[0].hits, 1);
         assert!(catches.remove(1) && !catches.remove(1));
         assert!(!catches.wants_exits() && !catches.wants_syscalls());
-        catches.add(Catch::Exit, false);
+        catches.add(3, Catch::Exit, false);
         assert!(catches.wants_exits());
         catches.clear();
         assert!(catches.list().is_empty());

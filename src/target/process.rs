@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::breakpoints::Steering;
 use super::decide::{self, Action};
 use super::thread::{State, StoppedThread, Thread};
 use super::{Birth, Error, LateThread, News, Result, Rules, StopReport, ThreadSignal, Why};
@@ -59,6 +60,10 @@ pub struct Process {
     pub(super) has_terminal: bool,
     /// Where it has a `syscall` instruction, once that has been asked for.
     pub(super) syscall_at: Cell<Option<RuntimeAddr>>,
+    /// Breakpoints and what they need.
+    pub(super) steering: Steering,
+    /// What threads met while all were being stopped, and nobody has been told yet.
+    pub(super) unreported: VecDeque<(Tid, Why)>,
     /// Its memory, once it has been asked for.
     pub(super) memory: RefCell<Option<Rc<Memory>>>,
     next_number: u32,
@@ -97,6 +102,8 @@ impl Process {
             news: VecDeque::new(),
             terminal: None,
             has_terminal: false,
+            steering: Steering::default(),
+            unreported: VecDeque::new(),
             syscall_at: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,
@@ -108,6 +115,11 @@ impl Process {
     /// Its pid.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// A number for a breakpoint or catchpoint.
+    pub fn next_breakpoint_number(&mut self) -> u32 {
+        self.rules.next_number()
     }
 
     /// The name it had when it was attached to or started. From the target: any characters.
@@ -191,9 +203,9 @@ impl Process {
     }
 
     /// Lets all threads run. `foreground`: a program that godbg started gets the terminal, unless job control keeps it
-    /// stopped.
+    /// stopped. What a thread has met already and nobody was told of is told instead.
     pub fn resume(&mut self, foreground: bool) -> Result<Resumed> {
-        if self.report_missed(!foreground) {
+        if self.report_next() {
             return Ok(Resumed::Runs);
         }
         self.renew_options();
@@ -205,40 +217,47 @@ impl Process {
         {
             self.has_terminal = terminal.give_to(self.pid).is_ok();
         }
+        self.prepare_to_run()?;
         self.phase = Phase::Running;
-        let caught = self.catches_traps();
-        let calls = self.rules.catches.wants_syscalls();
-        for (tid, thread) in &mut self.threads {
-            let answer = match thread.state {
-                State::Stopped(Stop::Group(signal)) => {
-                    thread.state = State::Listening(signal);
-                    self.tracer.listen(*tid)
-                }
-                State::Stopped(_) => {
-                    let signal = self.rules.signals.signal_for(thread, false, caught);
-                    thread.state = State::Running;
-                    // The return from a call is seen too where its entry was.
-                    if calls || thread.is_at_entry() {
-                        self.tracer.cont_to_syscall(*tid, signal)
-                    } else {
-                        self.tracer.cont(*tid, signal)
-                    }
-                }
-                // A late thread answers its interrupt when it wakes, and is let on then.
-                State::Stopping { late: true } => {
-                    thread.state = State::Running;
-                    Ok(())
-                }
-                _ => Ok(()),
-            };
+        let tids: Vec<Tid> = self.threads.keys().copied().collect();
+        for tid in tids {
             // ESRCH: it was killed meanwhile, and its end will be reported.
-            if let Err(errno) = answer
+            if let Err(errno) = self.let_on(tid)
                 && errno != Errno::ESRCH
             {
-                return Err(Error::Request { what: "resume", tid: *tid, errno });
+                return Err(Error::Request { what: "resume", tid, errno });
             }
         }
         Ok(if stays { Resumed::StaysStopped } else { Resumed::Runs })
+    }
+
+    /// Lets one thread of the held process run, with its signal.
+    pub(super) fn let_on(&mut self, tid: Tid) -> std::result::Result<(), Errno> {
+        let Some(thread) = self.threads.get_mut(&tid) else { return Ok(()) };
+        match thread.state {
+            State::Stopped(Stop::Group(signal)) => {
+                thread.state = State::Listening(signal);
+                self.tracer.listen(tid)
+            }
+            State::Stopped(_) => {
+                let (at_entry, inside) = (thread.is_at_entry(), thread.is_inside_call());
+                let signal = self.signal_for(tid, false);
+                self.threads.entry(tid).and_modify(|thread| thread.state = State::Running);
+                self.sync_debug(tid);
+                // Inside a call registers are not the program's alone: changed ones would change or lose the call.
+                if !inside {
+                    self.leave_site(tid, signal.is_some());
+                }
+                // The return from a call is seen too where its entry was.
+                if at_entry { self.tracer.cont_to_syscall(tid, signal) } else { self.go_on(tid, signal) }
+            }
+            // A late thread answers its interrupt when it wakes, and is let on then.
+            State::Stopping { late: true } => {
+                thread.state = State::Running;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes the terminal back from a program that runs: a person is about to type.
@@ -348,8 +367,14 @@ impl Process {
         let origin = self.origin_of(tid, stop);
         self.note_stop(tid, stop, origin, Why::Interrupt);
         self.mend_call(tid, stop);
-        if let Some(why) = self.threads.get_mut(&tid).and_then(|thread| thread.unreported.take()) {
+        if let Some(why) = self.take_caught(tid) {
             return self.stop_for(tid, why);
+        }
+        if self.steering.is_active() {
+            if self.steer(tid, stop) {
+                return;
+            }
+            self.sync_debug(tid);
         }
         let started = self.origin == Origin::Started;
         let request = match decide::after_stop(stop, origin, started, listening, &self.rules.signals) {
@@ -370,9 +395,28 @@ impl Process {
     }
 
     /// Stops every thread because of what one of them met, and tells it.
-    fn stop_for(&mut self, tid: Tid, why: Why) {
+    pub(super) fn stop_for(&mut self, tid: Tid, why: Why) {
         self.halt(Why::Interrupt);
-        self.tell_stop(tid, why);
+        if let Some(report) = self.report_of(tid, why) {
+            self.news.push_back(News::Stopped(report));
+        }
+    }
+
+    /// Makes what one thread has met the reason for which the process is held. `None`: it is held no more.
+    pub(super) fn report_of(&mut self, tid: Tid, why: Why) -> Option<StopReport> {
+        let thread = self.threads.get_mut(&tid)?;
+        thread.why = why;
+        thread.int3 = thread.int3.map(|_| true);
+        let Phase::Held { since, .. } = self.phase else { return None };
+        let mut report = self.report(Why::Interrupt);
+        report.sender_name = self.sender_name(&why);
+        report.thread = tid;
+        report.why = why;
+        report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
+        report.place = self.place_of(tid);
+        report.also.retain(|other| other.thread != tid);
+        self.phase = Phase::Held { since, report: report.clone() };
+        Some(report)
     }
 
     /// Who sent the signal that a thread stopped for.
@@ -401,9 +445,8 @@ impl Process {
             Stop::Exec => self.note_exec(tid),
             stop => self.note_birth_event(tid, stop),
         }
-        let caught = self.caught(tid, stop, origin);
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.unreported = caught;
+        if let Some(why) = self.caught(tid, stop, origin) {
+            self.unreported.push_back((tid, why));
         }
     }
 
@@ -453,6 +496,7 @@ impl Process {
         let former = former.map_or(leader, |message| Tid(message as i32));
         self.threads.retain(|tid, _| *tid == leader);
         self.forget_memory();
+        self.forget_text();
         self.syscall_at.set(None);
         if let Ok(name) = proc::thread_name(self.pid, leader) {
             self.name = name;
@@ -464,6 +508,7 @@ impl Process {
     /// Takes the end of a thread; the leader's is the process's.
     pub(super) fn note_end(&mut self, tid: Tid) {
         self.threads.remove(&tid);
+        self.note_vfork_over(tid);
         self.strays.retain(|stray| stray.leader() != tid);
         if tid != self.pid.leader() {
             // Nothing is to be done if it is gone already.
@@ -476,6 +521,7 @@ impl Process {
     fn finish(&mut self, end: End, status: u32, usage: Usage) {
         self.take_terminal_back(false);
         self.phase = Phase::Ended { end, status, usage };
+        self.drop_guard();
         self.threads.clear();
         self.news.push_back(News::Ended { process: self.pid, end });
         self.release_strays();
@@ -507,10 +553,11 @@ impl Process {
 
     /// Lets go of the children that have reached their first stop.
     pub(super) fn release_strays(&mut self) {
-        let tracer = self.tracer;
+        let (tracer, parent, metronome, steering) = (self.tracer, self.pid, &self.metronome, &self.steering);
         self.strays.retain(|child| match wait::look(child.leader()) {
             Ok(None) => true,
             Ok(Some(Report::Stopped(..))) => {
+                steering.clean_child(parent, *child, tracer, metronome);
                 // ESRCH: it was killed in the meantime, and its parent learns of it once the end is taken.
                 matches!(tracer.detach(child.leader(), None), Err(Errno::ESRCH))
             }
@@ -551,6 +598,7 @@ impl Process {
             thread,
             number: self.threads.get(&thread).map_or(1, |thread| thread.number),
             why: if matches!(own_why, Why::JobControl { .. }) { own_why } else { why },
+            place: None,
             sender_name: None,
             also: signals.collect(),
             late: self.late_threads(),

@@ -51,15 +51,15 @@ impl Process {
             Phase::Held { since, .. } => *since,
             _ => return Err(Error::Ended(self.pid)),
         };
+        self.clear_steering();
         self.leave_entries();
         if matches!(self.phase, Phase::Ended { .. }) {
             return Err(Error::Ended(self.pid));
         }
         self.mark_released();
-        let caught = self.catches_traps();
         let mut left = Vec::new();
         for (tid, thread) in &self.threads {
-            let signal = self.rules.signals.signal_for(thread, true, caught);
+            let signal = self.signal_for(*tid, true);
             let gone =
                 matches!(thread.state, State::Stopped(_)) && self.tracer.detach(*tid, signal) != Err(Errno::ESRCH);
             if !gone && thread.traced {

@@ -122,10 +122,17 @@ impl SignalTable {
 }
 
 impl Process {
-    /// Whether the program has a handler for SIGTRAP; asked only where a thread stands at an `int3` of its own.
-    pub(super) fn catches_traps(&self) -> bool {
-        self.threads.values().any(|thread| thread.int3.is_some())
-            && proc::catches(self.pid, Signal::TRAP).unwrap_or(false)
+    /// The signal that a thread gets when it goes on. `leaving`: godbg lets it go.
+    pub(super) fn signal_for(&self, tid: Tid, leaving: bool) -> Option<Signal> {
+        let thread = self.threads.get(&tid)?;
+        // Asked only where a thread stands at an `int3` of the program's own.
+        let caught = thread.int3.is_some() && self.catches_traps();
+        self.rules.signals.signal_for(thread, leaving, caught)
+    }
+
+    /// Whether the program has a handler for SIGTRAP of its own.
+    fn catches_traps(&self) -> bool {
+        self.steering.trap_is_caught().unwrap_or_else(|| proc::catches(self.pid, Signal::TRAP).unwrap_or(false))
     }
 
     /// Tells of a signal that stops nothing.

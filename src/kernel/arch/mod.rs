@@ -2,9 +2,14 @@
 //! x86_64.rs with the same names.
 
 #[cfg(target_arch = "x86_64")]
+pub mod shield;
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{MACHINE, Registers, SYSCALL_INSTRUCTION, syscall_name, syscall_number};
+pub use x86_64::{
+    Bank, Extended, FLAGS, FlagUse, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL,
+    syscall_name, syscall_number,
+};
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("godbg knows the registers of x86-64 only; put a twin of src/kernel/arch/x86_64.rs beside it");
