@@ -8,6 +8,7 @@ mod auxv;
 mod awatch;
 mod break_;
 mod breakpoints;
+mod catch;
 mod clear;
 mod clearall;
 mod condition;
@@ -54,6 +55,7 @@ mod status;
 mod stepi;
 mod syscall;
 mod tbreak;
+mod tcatch;
 mod thread;
 mod threads;
 mod trace;
@@ -77,6 +79,8 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    catch::COMMAND,
+    tcatch::COMMAND,
     break_::COMMAND,
     tbreak::COMMAND,
     hbreak::COMMAND,

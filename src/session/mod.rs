@@ -3,6 +3,7 @@
 
 mod assign;
 pub mod breakpoint_words;
+mod catch_words;
 pub mod code;
 pub mod command;
 pub mod dispatch;
@@ -28,6 +29,7 @@ pub mod tracer;
 
 pub use crate::target::AttachFacts;
 pub use assign::Assigned;
+pub use catch_words::catch_words;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
 pub use event::Event;

@@ -20,8 +20,8 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process, Released,
-    Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
+    self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process,
+    Released, Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -287,6 +287,21 @@ impl Session {
         let tid = self.selected.context("no thread is selected")?;
         self.process()?.give_signal(tid, signal)?;
         Ok(tid)
+    }
+
+    /// Sets a catchpoint for this process and those to come. A running process takes note of it at once.
+    pub fn catch(&mut self, what: Catch, temporary: bool) -> anyhow::Result<Catchpoint> {
+        let catchpoint = self.rules.catches.add(self.rules.next_number(), what, temporary);
+        self.renew_rules()?;
+        Ok(catchpoint)
+    }
+
+    /// Makes a running process take note of changed catchpoints.
+    pub fn renew_rules(&mut self) -> anyhow::Result<()> {
+        if self.process.is_some() {
+            self.briefly(|_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// Stops the process.

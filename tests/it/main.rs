@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod catching;
 mod disassembly;
 mod exec;
 mod harness;
