@@ -1,6 +1,9 @@
 //! Breakpoints and steps as commands ask for them: changes to a process that runs are made in a stop too short to notice, and
 //! a step or `finish` is a request and a wait. Knows no words of commands.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,14 +14,35 @@ use super::settings::Locking;
 use super::{Failure, Session};
 use crate::addr::Tid;
 use crate::target::expr::Expr;
-use crate::target::{self, Goal, Metronome, NewBreakpoint, Process, Result, Signal, StopReport, Tracer};
+use crate::target::{self, Goal, Metronome, NewBreakpoint, Process, Repaired, Result, Signal, StopReport, Tracer};
 
 /// What the guardian does, a process of its own: waits for the end of the godbg that started it, and undoes what that one has
 /// left.
 pub fn guard(journal: &Path) -> anyhow::Result<()> {
     target::await_tracers_end().context("cannot wait for the end of godbg")?;
     let metronome = Rc::new(Metronome::on_this_thread().context("cannot make a timer")?);
-    Ok(target::guard(journal, Tracer::on_this_thread(), metronome)?)
+    let done = target::guard(journal, Tracer::on_this_thread(), metronome);
+    let line = match &done {
+        Ok(None) => return Ok(()),
+        Ok(Some(Repaired { process, breakpoints })) => {
+            format!("godbg was killed: process {process} repaired, {breakpoints} breakpoints taken out")
+        }
+        Err(error) => format!("godbg was killed, and what {} describes could not be undone: {error}", journal.display()),
+    };
+    // Nobody watches a guardian: what it did can be read afterwards.
+    if let Some(folder) = journal.parent() {
+        note(&folder.with_file_name("guardian.log"), &line)?;
+    }
+    Ok(done.map(drop)?)
+}
+
+/// Adds a line to a log that does not grow for ever.
+fn note(log: &Path, line: &str) -> std::io::Result<()> {
+    const LONGEST: u64 = 64 << 10;
+    let full = std::fs::metadata(log).is_ok_and(|facts| facts.len() > LONGEST);
+    let mut options = OpenOptions::new();
+    options.create(true).append(!full).write(true).truncate(full).mode(0o600);
+    writeln!(options.open(log)?, "{line}")
 }
 
 impl Session {

@@ -34,6 +34,9 @@ pub const MARK: i32 = 0x4744_4247;
 // System V ABI: rdi the signal, rsi the siginfo_t, rdx the ucontext_t; rt_sigreturn(2) gives all registers back, so that any
 // may be used. In ucontext_t RIP is at 168 (`uc_mcontext.gregs[REG_RIP]`), in siginfo_t si_code at 8 and si_addr at 16.
 std::arch::global_asm!(
+    // The compiler may put the code that reads these into another object.
+    ".globl godbg_shield, godbg_shield_return, godbg_shield_end",
+    ".hidden godbg_shield, godbg_shield_return, godbg_shield_end",
     ".p2align 4",
     "godbg_shield:",
     "    mov eax, dword ptr [rsi + 8]",
@@ -127,6 +130,5 @@ mod tests {
         let code = code();
         assert!(code.len() < 256, "{}", code.len());
         assert_eq!(&code[return_offset() as usize..], [0xb8, 15, 0, 0, 0, 0x0f, 0x05]);
-        assert!(MOST_SITES > 400);
     }
 }

@@ -241,15 +241,15 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
 }
 
 /// What the guardian does when godbg has ended: repairs what the journal at `path` says. The process may have ended too.
-pub fn guard(path: &Path, tracer: Tracer, metronome: Rc<Metronome>) -> Result<()> {
-    let Ok(journal) = Journal::open(path) else { return Ok(()) };
+pub fn guard(path: &Path, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Option<Repaired>> {
+    let Ok(journal) = Journal::open(path) else { return Ok(None) };
     let pid = Pid(journal.get(PID) as i32);
     let mine = is_of(&journal, pid);
     drop(journal);
     if !mine {
         // Nobody needs it any more.
         let _ = fs::remove_file(path);
-        return Ok(());
+        return Ok(None);
     }
-    repair(pid, tracer, metronome).map(drop)
+    repair(pid, tracer, metronome)
 }
