@@ -11,7 +11,7 @@ use crate::session::dispatch::run_words;
 use crate::session::event::{place_words, why_words};
 use crate::session::page::{Column, Page, Span, Style, Table};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Row, Show, Words};
-use crate::target::{Signal, Syscall, ThreadFacts, Why};
+use crate::target::{Caught, Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "thread",
@@ -72,7 +72,7 @@ pub(super) struct ThreadRow {
     /// top's letter.
     state: Option<char>,
     name: String,
-    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `terminal`, `job_control`; null while it runs.
+    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `catch`, `terminal`, `job_control`; null while it runs.
     why: Option<&'static str>,
     /// The signal behind `why`, or one that it gets silently when it goes on.
     signal: Option<Signal>,
@@ -160,6 +160,7 @@ fn why_name(why: &Why) -> &'static str {
         Why::Start => "start",
         Why::Exec => "exec",
         Why::Signal { .. } => "signal",
+        Why::Catch { .. } => "catch",
         Why::Terminal { .. } => "terminal",
         Why::JobControl { .. } => "job_control",
         Why::Breakpoint { .. } => "breakpoint",
@@ -170,7 +171,10 @@ fn why_name(why: &Why) -> &'static str {
 
 fn why_signal(why: Why) -> Option<Signal> {
     match why {
-        Why::Signal { signal, .. } | Why::JobControl { signal } | Why::Terminal { signal } => Some(signal),
+        Why::Signal { signal, .. }
+        | Why::JobControl { signal }
+        | Why::Terminal { signal }
+        | Why::Catch { event: Caught::Signal { signal, .. }, .. } => Some(signal),
         _ => None,
     }
 }

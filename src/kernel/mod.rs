@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod arch;
+pub mod descriptors;
 pub mod guardian;
 pub mod journal;
 pub mod maps;
@@ -10,10 +11,13 @@ pub mod memory;
 pub mod metronome;
 mod origin;
 pub mod own;
+pub mod pagemap;
 pub mod proc;
 pub mod ptrace;
+pub mod regions;
 pub mod signal;
 pub mod spawn;
+pub mod start;
 pub mod wait;
 
 pub use nix::errno::Errno;

@@ -132,6 +132,7 @@ fn parse_words(session: &Session, words: &[String]) -> Result<Parsed, Failure> {
 fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {
     check_needs(session, parsed.command)?;
     session.last_command = Instant::now();
+    session.looking.again = None;
     let result = (parsed.command.run)(&mut Context { session }, &parsed.words);
     session.last_command = Instant::now();
     result.map_err(|error| {

@@ -60,6 +60,12 @@ impl Locations {
         Some(Place { address, module: mapping.name.clone(), module_offset, symbol: None, offset: None })
     }
 
+    /// The same, with nothing known but the address where nothing is mapped.
+    pub fn place_or_bare(&self, address: RuntimeAddr) -> Place {
+        let bare = || Place { address, module: None, module_offset: None, symbol: None, offset: None };
+        self.place(address).unwrap_or_else(bare)
+    }
+
     /// The place for people, without the address: `libc.so.6+0x23`, `[stack]+0x1f0`, `[anon]+0x10`; `None` if nothing is
     /// mapped there.
     pub fn words(&self, address: RuntimeAddr) -> Option<String> {

@@ -3,6 +3,8 @@
 
 mod assign;
 pub mod breakpoint_words;
+mod catch_words;
+pub mod code;
 pub mod command;
 pub mod dispatch;
 pub mod duration;
@@ -11,19 +13,23 @@ pub mod failure;
 mod forks;
 pub mod hooks;
 pub mod locations;
+pub mod looking;
 pub mod numbers;
 pub mod page;
 pub mod panics;
+pub mod ranges;
 pub mod reply;
 mod seen;
 pub mod settings;
 mod signal_words;
+pub mod size;
 mod state;
 mod steering;
 pub mod tracer;
 
 pub use crate::target::AttachFacts;
 pub use assign::Assigned;
+pub use catch_words::catch_words;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
 pub use event::Event;

@@ -12,6 +12,7 @@ use super::event::Event;
 use super::failure::Interrupted;
 use super::forks::Forks;
 use super::hooks;
+use super::looking::Looking;
 use super::seen::Seen;
 use super::settings::Settings;
 use super::tracer::Outbox;
@@ -19,8 +20,8 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, End, Launch, Leaving, Metronome, News, Origin, Process, Released, Repaired, Resumed, Rules,
-    Signal, StopReport, Tracer, Usage, Why,
+    self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process,
+    Released, Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -98,6 +99,8 @@ pub struct Session {
     pub settings: Settings,
     /// Convenience variables and the history of printed values.
     pub variables: Variables,
+    /// What `x` showed last, and what an empty line runs.
+    pub looking: Looking,
     pub(super) seen: Seen,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
@@ -143,6 +146,7 @@ impl Session {
             last_end: None,
             settings: Settings::default(),
             variables: Variables::default(),
+            looking: Looking::default(),
             seen: Seen::default(),
             interactive: false,
             json: false,
@@ -285,6 +289,21 @@ impl Session {
         Ok(tid)
     }
 
+    /// Sets a catchpoint for this process and those to come. A running process takes note of it at once.
+    pub fn catch(&mut self, what: Catch, temporary: bool) -> anyhow::Result<Catchpoint> {
+        let catchpoint = self.rules.catches.add(self.rules.next_number(), what, temporary);
+        self.renew_rules()?;
+        Ok(catchpoint)
+    }
+
+    /// Makes a running process take note of changed catchpoints.
+    pub fn renew_rules(&mut self) -> anyhow::Result<()> {
+        if self.process.is_some() {
+            self.briefly(|_| Ok(()))?;
+        }
+        Ok(())
+    }
+
     /// Stops the process.
     pub fn interrupt(&mut self) -> anyhow::Result<StopReport> {
         let report = self.process()?.interrupt(Why::Interrupt);
@@ -352,6 +371,30 @@ impl Session {
             }
             self.attend(deadline)?;
         }
+    }
+
+    /// Takes in what has come, for a command that is busy itself and not waiting. Fails if it is to stop. The leash counts
+    /// from the command's end.
+    pub fn glance(&mut self) -> anyhow::Result<()> {
+        self.last_command = Instant::now();
+        self.attend(Some(Instant::now()))
+    }
+
+    /// Takes what a core is written from: see [`Process::begin_core`].
+    pub fn begin_core(&mut self) -> anyhow::Result<CoreImage> {
+        let image = self.process()?.begin_core();
+        self.pass_on_news();
+        Ok(image?)
+    }
+
+    /// Gives it back. `None`: the process has ended meanwhile.
+    pub fn end_core(&mut self, image: CoreImage) -> anyhow::Result<Option<CoreFacts>> {
+        let Some(process) = self.process.as_mut().filter(|process| process.pid() == image.process_id()) else {
+            return Ok(None);
+        };
+        let facts = process.end_core(image);
+        self.pass_on_news();
+        Ok(Some(facts?))
     }
 
     /// The bell that makes a wait look at its condition again, from another thread.
@@ -438,7 +481,7 @@ impl Session {
 
     /// Waits for one thing to come, takes it in, and fails if there is a request to stop: one that came just before the
     /// command began counts too.
-    fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+    pub(super) fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
         if self.request.is_some() {
             anyhow::bail!(Interrupted);
         }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod catching;
+mod disassembly;
 mod exec;
 mod harness;
 mod layers;
