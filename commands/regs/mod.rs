@@ -257,7 +257,10 @@ impl Show for Regs {
         if !self.named {
             return None;
         }
-        let columns = self.registers.iter().map(|register| Column::named(register.name.as_str())).collect();
+        // Where the terminal is narrow the place gives way.
+        let shrink = |register: &Register| u8::from(register.name == "rip");
+        let column = |one: &Register| Column { shrink: shrink(one), ..Column::named(one.name.as_str()) };
+        let columns = self.registers.iter().map(column).collect();
         let cell = |register: &Register| {
             let place = if register.name == "rip" { format!(" {}", register.meaning) } else { String::new() };
             let mark = if register.changed == Some(true) { "*" } else { "" };

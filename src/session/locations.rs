@@ -16,6 +16,8 @@ use crate::target::{Mapping, Mappings, Process, RegisterId, Scene};
 #[derive(Clone, Debug, Default)]
 pub struct Locations {
     mappings: Mappings,
+    /// The process's own name and its program's path, which may differ: a program can be run by a link's name.
+    program: Option<(String, String)>,
 }
 
 /// What is known of an address.
@@ -36,12 +38,13 @@ pub struct Place {
 impl Locations {
     /// Of a process now. A process without memory has no names.
     pub fn of(process: &Process) -> Locations {
-        Locations { mappings: process.mappings().unwrap_or_default() }
+        let program = process.program().map(|path| (process.name().to_owned(), path));
+        Locations { mappings: process.mappings().unwrap_or_default(), program }
     }
 
     /// Of mappings that have been read already.
     pub fn new(mappings: Mappings) -> Locations {
-        Locations { mappings }
+        Locations { mappings, program: None }
     }
 
     /// The mappings behind it.
@@ -72,15 +75,17 @@ impl Locations {
         Some(if offset == 0 { name.to_owned() } else { format!("{name}+{offset:#x}") })
     }
 
-    /// Where a module begins, by its file name or path, or a symbol lies.
+    /// Where a module begins, by its file name or path (the program also by the process's own name), or a symbol lies.
     pub fn symbol(&self, name: &str) -> Option<RuntimeAddr> {
-        let is_called = |mapping: &&Mapping| {
-            mapping.name.as_deref().is_some_and(|path| {
-                let path = path.trim_end_matches(" (deleted)");
-                path == name || file_name(path) == name
-            })
+        let module = |name: &str| {
+            let is_called = |mapping: &&Mapping| {
+                let path = mapping.name.as_deref().map(|path| path.trim_end_matches(" (deleted)"));
+                path.is_some_and(|path| path == name || file_name(path) == name)
+            };
+            self.mappings.iter().find(is_called).map(|mapping| mapping.start)
         };
-        self.mappings.iter().find(is_called).map(|mapping| mapping.start)
+        let program = self.program.as_ref().filter(|(own, _)| own == name);
+        module(name).or_else(|| module(program?.1.trim_end_matches(" (deleted)")))
     }
 }
 
