@@ -63,6 +63,8 @@ struct Attached {
     is_ancestor: bool,
     /// Whether its leader thread had exited before.
     leader_exited: bool,
+    /// Whether breakpoints that a killed godbg had left in it were taken out.
+    repaired: bool,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
@@ -130,6 +132,7 @@ impl From<AttachFacts> for Attached {
             asked: facts.asked,
             is_ancestor: facts.is_ancestor,
             leader_exited: facts.leader_exited,
+            repaired: facts.repaired,
         }
     }
 }
@@ -154,6 +157,9 @@ impl Show for Attached {
         }
         if self.leader_exited {
             page.line("  its leader thread has exited (Z) and answers nothing; the others are here");
+        }
+        if self.repaired {
+            page.line("  a godbg that was killed had left breakpoints in it; they were taken out");
         }
         if self.is_ancestor {
             let warning =

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::addr::Pid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::event::end_words;
+use crate::session::hooks;
 use crate::session::page::{Page, Span, Style};
 use crate::session::{
     Command, Context, Failure, Group, Interrupted, Needs, Outcome, ProcessOutcome, Reply, Show, Words,
@@ -37,13 +38,19 @@ struct Args {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
-enum Continued {
+pub(super) enum Continued {
     /// It runs in the background.
     Running { process: Pid },
     /// Job control keeps it stopped.
     JobStopped { process: Pid },
     /// It has stopped again.
-    Stopped(StopReport),
+    Stopped {
+        #[serde(flatten)]
+        report: StopReport,
+        /// Whether `on N silent` keeps it from being told to people.
+        #[serde(skip)]
+        silent: bool,
+    },
     /// It has ended.
     Ended { process: Pid, end: End },
 }
@@ -57,24 +64,35 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
             return Err(Failure::usage(format!("continue: {word:?} is not known here"), "usage: continue [&]").into());
         }
     };
+    let continued = go_on(cx, background)?;
+    Ok(Outcome::Reply(Reply::new(continued)))
+}
+
+/// Lets the process run, and waits for what comes of it unless it is to run in the background.
+pub(super) fn go_on(cx: &mut Context<'_>, background: bool) -> anyhow::Result<Continued> {
     let process = cx.session.process()?.pid();
     let resumed = cx.session.resume(!background)?;
     let continued = match (resumed, background) {
         (Resumed::StaysStopped, _) => Continued::JobStopped { process },
         (Resumed::Runs, true) => Continued::Running { process },
-        (Resumed::Runs, false) => run_until_stop(cx)?,
+        (Resumed::Runs, false) => loop {
+            if let Some(continued) = run_until_stop(cx)? {
+                break continued;
+            }
+        },
     };
-    Ok(Outcome::Reply(Reply::new(continued)))
+    Ok(continued)
 }
 
-fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Continued> {
+/// `None`: what is run at a breakpoint has let it run on.
+fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Option<Continued>> {
     let outcome = match cx.session.wait_for_process(None) {
         // Ctrl-C at a terminal means the process; in a script it ends the script.
         Err(error) if error.is::<Interrupted>() && cx.session.interactive => {
             if cx.session.request() != Some(Signal::INT) {
                 return Err(error);
             }
-            return Ok(Continued::Stopped(cx.session.interrupt()?));
+            return Ok(Some(Continued::stopped(cx.session.interrupt()?)));
         }
         outcome => outcome?,
     };
@@ -88,10 +106,21 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Continued> {
                     return Err(Interrupted.into());
                 }
             }
-            Ok(Continued::Stopped(report))
+            let after = hooks::after_stop(cx.session, &report);
+            if after.goes_on {
+                cx.session.resume(true)?;
+                return Ok(None);
+            }
+            Ok(Some(Continued::Stopped { report, silent: after.silent }))
         }
-        ProcessOutcome::Ended(last) => Ok(Continued::Ended { process: last.process, end: last.end }),
+        ProcessOutcome::Ended(last) => Ok(Some(Continued::Ended { process: last.process, end: last.end })),
         ProcessOutcome::StillRuns => unreachable!("a wait without a deadline does not run out"),
+    }
+}
+
+impl Continued {
+    fn stopped(report: StopReport) -> Continued {
+        Continued::Stopped { report, silent: false }
     }
 }
 
@@ -104,7 +133,8 @@ impl Show for Continued {
                 page.spans(vec![Span::new(text, Style::Warn)]);
                 page.line(format!("  kill -CONT {process} starts it"));
             }
-            Continued::Stopped(report) => report.show(page),
+            Continued::Stopped { silent: true, .. } => {}
+            Continued::Stopped { report, .. } => report.show(page),
             Continued::Ended { process, end } => page.line(format!("process {process} {}", end_words(end))),
         }
     }

@@ -2,36 +2,61 @@
 
 use crate::session::Commands;
 
+mod advance;
 mod attach;
 mod auxv;
+mod awatch;
+mod break_;
+mod breakpoints;
+mod clear;
+mod clearall;
+mod condition;
 mod continue_;
 mod detach;
+mod disable;
 mod disassemble;
 mod dump;
 mod echo;
+mod enable;
 mod environ;
 mod exec;
 mod fds;
 mod find;
+mod finish;
+mod handle;
+mod hbreak;
 mod help;
 mod history;
+mod ignore;
 mod interrupt;
 mod kill;
 mod maintenance;
 mod maps;
+mod nexti;
+mod on;
 mod ps;
+mod queue_signal;
 mod quit;
+mod repair;
 mod restore;
+mod rwatch;
 mod set;
 mod shell;
 mod show;
+mod signal;
+mod signals;
 mod sleep;
 mod source;
 mod status;
+mod stepi;
+mod tbreak;
 mod thread;
 mod threads;
+mod trace;
 mod try_;
+mod until;
 mod wait;
+mod watch;
 mod x;
 
 /// All commands.
@@ -40,6 +65,7 @@ pub const TABLE: Commands = Commands(&[
     detach::COMMAND,
     exec::COMMAND,
     kill::COMMAND,
+    repair::COMMAND,
     ps::COMMAND,
     status::COMMAND,
     threads::COMMAND,
@@ -56,6 +82,30 @@ pub const TABLE: Commands = Commands(&[
     auxv::COMMAND,
     environ::COMMAND,
     disassemble::COMMAND,
+    break_::COMMAND,
+    tbreak::COMMAND,
+    hbreak::COMMAND,
+    watch::COMMAND,
+    rwatch::COMMAND,
+    awatch::COMMAND,
+    trace::COMMAND,
+    breakpoints::COMMAND,
+    enable::COMMAND,
+    disable::COMMAND,
+    clear::COMMAND,
+    clearall::COMMAND,
+    condition::COMMAND,
+    ignore::COMMAND,
+    on::COMMAND,
+    stepi::COMMAND,
+    nexti::COMMAND,
+    finish::COMMAND,
+    until::COMMAND,
+    advance::COMMAND,
+    handle::COMMAND,
+    signals::COMMAND,
+    signal::COMMAND,
+    queue_signal::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::addr::Tid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::dispatch::run_words;
-use crate::session::event::why_words;
+use crate::session::event::{place_words, why_words};
 use crate::session::page::{Page, Span, Style};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words};
-use crate::target::{Place, Signal, Syscall, ThreadFacts, Why};
+use crate::target::{Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "thread",
@@ -159,6 +159,9 @@ fn why_name(why: &Why) -> &'static str {
         Why::Signal { .. } => "signal",
         Why::Terminal { .. } => "terminal",
         Why::JobControl { .. } => "job_control",
+        Why::Breakpoint { .. } => "breakpoint",
+        Why::Watchpoint { .. } => "watchpoint",
+        Why::Step => "step",
     }
 }
 
@@ -166,15 +169,6 @@ fn why_signal(why: Why) -> Option<Signal> {
     match why {
         Why::Signal { signal, .. } | Why::JobControl { signal } | Why::Terminal { signal } => Some(signal),
         _ => None,
-    }
-}
-
-/// `0x46d0f4 libc.so.6+0x23`; the file's name alone, which is what tells files apart for people.
-fn place_words(place: &Place) -> String {
-    let name = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
-    match (name, place.module_offset) {
-        (Some(name), Some(offset)) => format!("{} {name}+{offset:#x}", place.pc),
-        _ => place.pc.to_string(),
     }
 }
 
@@ -213,7 +207,7 @@ fn row(cx: &mut Context<'_>, tid: Tid) -> anyhow::Result<ThreadRow> {
 }
 
 /// The thread that a word means: a number of the listing, or a tid.
-fn find(cx: &mut Context<'_>, word: &str) -> anyhow::Result<(u32, Tid)> {
+pub(super) fn find(cx: &mut Context<'_>, word: &str) -> anyhow::Result<(u32, Tid)> {
     let numbers = cx.session.process()?.thread_numbers();
     let by_number = word.parse::<u32>().ok().and_then(|n| numbers.iter().find(|(number, _)| *number == n));
     let by_tid = word.parse::<i32>().ok().and_then(|n| numbers.iter().find(|(_, tid)| tid.0 == n));

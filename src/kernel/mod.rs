@@ -4,9 +4,12 @@
 pub mod access;
 pub mod arch;
 pub mod descriptors;
+pub mod guardian;
+pub mod journal;
 pub mod maps;
 pub mod memory;
 pub mod metronome;
+mod origin;
 pub mod own;
 pub mod proc;
 pub mod ptrace;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use procfs::process::Status;
 use procfs::{FromBufRead, ProcError};
 
+use super::signal::Signal;
 use crate::addr::{Pid, RuntimeAddr, Tid};
 
 /// No single file of /proc that is read here may be longer than this; a hostile target can make its maps long.
@@ -96,6 +97,14 @@ pub fn process_of(tid: Tid) -> io::Result<Pid> {
 /// Whether a thread belongs to a process, by one look-up.
 pub fn is_thread_of(tid: Tid, pid: Pid) -> bool {
     fs::metadata(format!("/proc/{pid}/task/{tid}")).is_ok()
+}
+
+/// Whether a process has a handler for a signal (`SigCgt` of proc_pid_status(5)).
+pub fn catches(pid: Pid, signal: Signal) -> io::Result<bool> {
+    let status = read_text(&format!("/proc/{pid}/status"))?;
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+    let mask = mask.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no SigCgt in /proc/PID/status"))?;
+    Ok(mask >> (signal.0 - 1) & 1 == 1)
 }
 
 fn field(status: &[u8], name: &[u8]) -> io::Result<usize> {
@@ -193,6 +202,21 @@ pub fn command_line(pid: Pid) -> io::Result<Vec<String>> {
         return Ok(Vec::new());
     }
     Ok(words.split(|&byte| byte == 0).map(|word| OsStr::from_bytes(word).to_string_lossy().into_owned()).collect())
+}
+
+/// The processor that a thread ran on last: field 39 of `stat`.
+pub fn processor_of(pid: Pid, tid: Tid) -> Option<usize> {
+    let text = read_text(&format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    // The name in brackets may hold blanks and brackets; field 3 follows it.
+    text.rsplit_once(')')?.1.split_ascii_whitespace().nth(36)?.parse().ok()
+}
+
+/// Whether two processes run in the same memory, as a vfork's child does with its parent: kcmp(2). A kernel without that call
+/// says no.
+pub fn shares_memory(one: Pid, other: Pid) -> bool {
+    const KCMP_VM: i32 = 1;
+    // SAFETY: no memory is involved.
+    unsafe { nix::libc::syscall(nix::libc::SYS_kcmp, one.0, other.0, KCMP_VM, 0, 0) == 0 }
 }
 
 /// All processes that /proc shows at this moment, in the order of their pids.

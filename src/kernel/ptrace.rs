@@ -11,7 +11,7 @@ use nix::libc::{self, c_void};
 use super::arch::Registers;
 use super::own;
 use super::signal::{Signal, SignalOrigin};
-use crate::addr::{Pid, Tid};
+use crate::addr::{Pid, RuntimeAddr, Tid};
 
 /// The right to make ptrace requests. All tracees belong to the thread that seized them.
 ///
@@ -108,6 +108,29 @@ impl Tracer {
         request(libc::PTRACE_SETSIGINFO, tid, 0, &raw const *info as usize)
     }
 
+    /// PTRACE_PEEKSIGINFO of the thread's own queue: whether a SIGTRAP of the kernel's making waits there, to be met when the
+    /// thread goes on.
+    pub fn has_pending_trap(self, tid: Tid) -> Result<bool, Errno> {
+        const AT_ONCE: usize = 16;
+        let mut infos = [SignalInfo([0; SIGINFO_WORDS]); AT_ONCE];
+        let mut from = 0;
+        loop {
+            let what = libc::ptrace_peeksiginfo_args { off: from, flags: 0, nr: AT_ONCE as i32 };
+            // SAFETY: the kernel writes at most `nr` siginfos into live memory, and reads `what`.
+            let got = unsafe {
+                libc::ptrace(libc::PTRACE_PEEKSIGINFO, tid.0, (&raw const what).cast_mut(), infos.as_mut_ptr())
+            };
+            let got = Errno::result(got)? as usize;
+            if infos[..got].iter().any(|info| info.signal() == libc::SIGTRAP && info.code() > 0) {
+                return Ok(true);
+            }
+            if got < AT_ONCE {
+                return Ok(false);
+            }
+            from += got as u64;
+        }
+    }
+
     /// PTRACE_GETSIGMASK: the signals that a thread blocks, bit N-1 for signal N.
     pub fn signal_mask(self, tid: Tid) -> Result<u64, Errno> {
         let mut mask = 0u64;
@@ -187,8 +210,6 @@ impl Tracer {
 /// What else than births and exec a tracee is to report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Follow {
-    /// PTRACE_O_TRACEVFORKDONE: the child of a vfork has executed a program or ended.
-    pub vfork_done: bool,
     /// PTRACE_O_TRACEEXIT: a thread is about to end.
     pub exit: bool,
 }
@@ -197,6 +218,29 @@ pub struct Follow {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C, align(8))]
 pub struct SignalInfo(pub [u64; SIGINFO_WORDS]);
+
+impl SignalInfo {
+    /// `si_signo`.
+    pub fn signal(&self) -> i32 {
+        self.0[0] as i32
+    }
+
+    /// `si_code`: positive for what the kernel itself has raised, sigaction(2).
+    pub fn code(&self) -> i32 {
+        self.0[1] as i32
+    }
+
+    /// `si_addr`: the instruction or memory of a fault.
+    pub fn address(&self) -> RuntimeAddr {
+        RuntimeAddr(self.0[2])
+    }
+
+    /// Gives it another `si_code`, and `si_addr`.
+    pub fn mark(&mut self, code: i32, addr: RuntimeAddr) {
+        self.0[1] = u64::from(code as u32);
+        self.0[2] = addr.0;
+    }
+}
 
 /// The kernel's siginfo_t has 128 bytes.
 const SIGINFO_WORDS: usize = 16;
@@ -216,12 +260,11 @@ fn options(follow: Follow, death: OnTracerDeath) -> i32 {
         | libc::PTRACE_O_TRACEFORK
         | libc::PTRACE_O_TRACEVFORK
         | libc::PTRACE_O_TRACEEXEC
-        | libc::PTRACE_O_TRACESYSGOOD;
-    for (wanted, option) in [
-        (follow.vfork_done, libc::PTRACE_O_TRACEVFORKDONE),
-        (follow.exit, libc::PTRACE_O_TRACEEXIT),
-        (death == OnTracerDeath::Kill, libc::PTRACE_O_EXITKILL),
-    ] {
+        | libc::PTRACE_O_TRACESYSGOOD
+        | libc::PTRACE_O_TRACEVFORKDONE;
+    for (wanted, option) in
+        [(follow.exit, libc::PTRACE_O_TRACEEXIT), (death == OnTracerDeath::Kill, libc::PTRACE_O_EXITKILL)]
+    {
         options |= if wanted { option } else { 0 };
     }
     options
@@ -250,4 +293,10 @@ pub fn is_filtered() -> bool {
 pub fn kill(pid: Pid, signal: Signal) -> Result<(), Errno> {
     // SAFETY: no memory is involved.
     Errno::result(unsafe { libc::kill(pid.0, signal.0) }).map(drop)
+}
+
+/// Sends a signal to one thread of a process, tgkill(2). Its `si_code` is SI_TKILL and its sender godbg.
+pub fn tgkill(pid: Pid, tid: Tid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    Errno::result(unsafe { libc::syscall(libc::SYS_tgkill, pid.0, tid.0, signal.0) }).map(drop)
 }

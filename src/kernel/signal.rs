@@ -1,4 +1,4 @@
-//! Signals by number and name, the realtime ones included (`nix`'s enum has none of those). Knows no process.
+//! Signals by number, name and meaning, the realtime ones included (`nix`'s enum has none of those). Knows no process.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use nix::libc;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::addr::Pid;
+pub use super::origin::{SI_KERNEL, SignalOrigin};
 
 /// A signal number, 1 to 64 (signal(7)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
@@ -54,6 +54,46 @@ const NAMES: [&str; 32] = [
     "SIGSYS",
 ];
 
+/// What the classical signals mean, by number (signal(7)).
+const MEANINGS: [&str; 32] = [
+    "",
+    "hangup",
+    "interrupt from the keyboard",
+    "quit from the keyboard",
+    "illegal instruction",
+    "trace or breakpoint trap",
+    "abort",
+    "bus error",
+    "arithmetic error",
+    "kill; cannot be held back",
+    "user-defined 1",
+    "invalid memory reference",
+    "user-defined 2",
+    "write to a pipe that nobody reads",
+    "alarm clock",
+    "termination",
+    "stack fault of a coprocessor",
+    "a child stopped or ended",
+    "continue if stopped",
+    "stop; the stop itself is what is reported",
+    "stop typed at the terminal",
+    "terminal input for a background process",
+    "terminal output for a background process",
+    "urgent condition on a socket; Go preempts with it",
+    "processor time limit exceeded",
+    "file size limit exceeded",
+    "virtual alarm clock",
+    "profiling timer",
+    "window size changed",
+    "I/O now possible",
+    "power failure",
+    "bad system call",
+];
+
+/// Other names of the same numbers (signal(7)).
+const OTHER_NAMES: [(&str, i32); 4] =
+    [("SIGIOT", libc::SIGIOT), ("SIGCLD", libc::SIGCHLD), ("SIGPOLL", libc::SIGIO), ("SIGUNUSED", libc::SIGSYS)];
+
 #[allow(missing_docs)]
 impl Signal {
     pub const HUP: Signal = Signal(libc::SIGHUP);
@@ -74,6 +114,48 @@ impl Signal {
 }
 
 impl Signal {
+    /// All signals, by number.
+    pub fn all() -> impl Iterator<Item = Signal> {
+        (1..=SIGRTMAX).map(Signal)
+    }
+
+    /// Reads a name, with or without `SIG`, in any case, or a number from 1 to 64. Realtime signals are `SIGRTMIN+N`,
+    /// `SIGRTMAX-N` or, as gdb has them, `SIG34`.
+    pub fn parse(text: &str) -> Option<Signal> {
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let offset = |text: &str| if text.is_empty() { Some(0) } else { text[1..].parse::<i32>().ok() };
+        let number = if let Some(rest) =
+            name.strip_prefix("RTMIN").filter(|rest| rest.is_empty() || rest.starts_with('+'))
+        {
+            SIGRTMIN.checked_add(offset(rest)?)?
+        } else if let Some(rest) = name.strip_prefix("RTMAX").filter(|rest| rest.is_empty() || rest.starts_with('-')) {
+            SIGRTMAX.checked_sub(offset(rest)?)?
+        } else if name.starts_with(|c: char| c.is_ascii_digit()) {
+            name.parse().ok()?
+        } else {
+            let known =
+                NAMES.iter().position(|known| known.strip_prefix("SIG") == Some(name)).map(|number| number as i32);
+            known.or_else(|| OTHER_NAMES.iter().find(|(other, _)| &other[3..] == name).map(|(_, number)| *number))?
+        };
+        (1..=SIGRTMAX).contains(&number).then_some(Signal(number))
+    }
+
+    /// What it means, in words.
+    pub fn meaning(self) -> &'static str {
+        match self.0 {
+            n @ 1..=31 => MEANINGS[n as usize],
+            32 | 33 => "used by libc inside",
+            SIGRTMIN..=SIGRTMAX => "realtime, for the program to use",
+            _ => "no signal",
+        }
+    }
+
+    /// SIGKILL ends a process at once and cannot be held back by anybody.
+    pub fn is_kill(self) -> bool {
+        self == Signal::KILL
+    }
+
     /// The signals whose default action stops the whole process (job control).
     pub fn stops_process(self) -> bool {
         matches!(self, Signal::STOP | Signal::TSTP | Signal::TTIN | Signal::TTOU)
@@ -111,40 +193,6 @@ impl Serialize for Signal {
     }
 }
 
-/// Who or what raised a signal, from `siginfo_t` (sigaction(2)).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
-pub struct SignalOrigin {
-    /// `si_code`: 0 `kill`, -1 `sigqueue`, -2 a timer, -6 `tgkill`, 128 the kernel, and by signal above 0.
-    pub code: i32,
-    /// The sending process, where the code says that one sent it; its pid in *our* PID namespace, 0 if not visible.
-    pub sender: Option<Pid>,
-    /// The faulting address of SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGTRAP raised by the processor.
-    pub address: Option<u64>,
-}
-
-/// `si_code` of a signal that the kernel itself raised, the terminal's Ctrl-C among them (`SI_KERNEL`).
-pub const SI_KERNEL: i32 = 0x80;
-
-impl SignalOrigin {
-    /// Takes the fields that are meant for this signal and code; the others of the C union are never read.
-    pub(super) fn from_siginfo(info: &libc::siginfo_t) -> SignalOrigin {
-        let code = info.si_code;
-        let by_processor =
-            matches!(info.si_signo, libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP)
-                && code > 0
-                && code != SI_KERNEL;
-        let by_process = matches!(code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL);
-        // SAFETY: the union member that `si_code` and `si_signo` select was filled in by the kernel.
-        unsafe {
-            SignalOrigin {
-                code,
-                sender: by_process.then(|| Pid(info.si_pid())),
-                address: by_processor.then(|| info.si_addr() as u64),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +211,22 @@ mod tests {
             assert_eq!(Signal(n).to_string(), name);
         }
         assert_eq!(Signal(99).to_string(), "signal 99");
+    }
+
+    #[test]
+    fn every_name_is_read_back() {
+        for signal in Signal::all() {
+            assert_eq!(Signal::parse(&signal.to_string()), Some(signal));
+            assert_eq!(Signal::parse(&signal.0.to_string()), Some(signal));
+            assert!(!signal.meaning().is_empty());
+        }
+        for (text, number) in [("usr1", 10), ("SIG34", 34), ("SIGRTMAX-1", 63), ("rtmin+2", 36), ("SIGPOLL", 29)] {
+            assert_eq!(Signal::parse(text), Some(Signal(number)), "{text}");
+        }
+        let huge = "SIGRTMIN+2147483647";
+        for text in ["", "SIG", "0", "65", "-1", "SIGFOO", "SIGRTMIN+31", "SIGRTMIN-1", "SIGRTMAX+1", "1.5", huge, "+5"]
+        {
+            assert_eq!(Signal::parse(text), None, "{text}");
+        }
     }
 }

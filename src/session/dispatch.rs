@@ -111,6 +111,17 @@ pub fn run_words(session: &mut Session, words: &[String]) -> Result<Outcome, Fai
     run(session, &parsed)
 }
 
+/// Runs a line inside another command (`on N COMMAND`). `None`: it is blank or a comment.
+pub fn run_line(session: &mut Session, line: &str) -> Result<Option<Outcome>, Failure> {
+    let Some(parsed) = parse(session, line)? else { return Ok(None) };
+    run(session, &parsed).map(Some)
+}
+
+/// Whether a line lets the process run until it stops again.
+pub fn is_continue(session: &Session, line: &str) -> bool {
+    matches!(parse(session, line), Ok(Some(parsed)) if parsed.command.name == "continue")
+}
+
 fn parse_words(session: &Session, words: &[String]) -> Result<Parsed, Failure> {
     let found = session.commands.find(words)?;
     let words = match found.command.words {

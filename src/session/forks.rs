@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::Event;
 use crate::addr::Pid;
+use crate::target::News;
 
 /// So many children a second are told one by one.
 const MOST: u32 = 3;
@@ -23,8 +23,8 @@ pub(super) struct Forks {
 
 impl Forks {
     /// Whether an event is only counted. `away`: a program has the terminal, and a line would end up in its screen.
-    pub fn folds(&mut self, event: &Event, away: bool) -> bool {
-        let Event::Forked { process, .. } = event else { return false };
+    pub fn folds(&mut self, event: &News, away: bool) -> bool {
+        let News::Forked { process, .. } = event else { return false };
         self.process = Some(*process);
         let now = Instant::now();
         if self.second.is_none_or(|second| now.duration_since(second) >= SECOND) && self.folded == 0 {
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_few_are_told_and_the_rest_counted() {
-        let fork = Event::Forked { process: Pid(1), thread: Tid(1), child: Pid(2), birth: Birth::Fork };
+        let fork = News::Forked { process: Pid(1), thread: Tid(1), child: Pid(2), birth: Birth::Fork };
         let mut forks = Forks::default();
         let folded: Vec<bool> = (0..5).map(|_| forks.folds(&fork, false)).collect();
         assert_eq!(folded, [false, false, false, true, true]);

@@ -106,6 +106,11 @@ pub fn resolve(session: &Session, text: &str) -> anyhow::Result<Vec<RuntimeAddr>
     Ok(vec![RuntimeAddr(value.bits())])
 }
 
+/// The address of a location that names a module; for breakpoints in a program that was just executed.
+pub fn locate(mappings: &Mappings, text: &str) -> Option<RuntimeAddr> {
+    module_offset(&Locations::new(mappings.clone()), text.trim().trim_start_matches('*'))
+}
+
 const HINT: &str = "locations are *0x1234, *$pc+4, libc.so.6+0x1234";
 
 /// `redis-server+0x10`: a name that is mapped may hold any characters.

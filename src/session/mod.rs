@@ -1,6 +1,7 @@
 //! What a command is and what it may touch. The session lives on the tracer thread; commands are handed a [`Context`]
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
+pub mod breakpoint_words;
 pub mod code;
 pub mod command;
 pub mod dispatch;
@@ -8,6 +9,7 @@ pub mod duration;
 pub mod event;
 pub mod failure;
 mod forks;
+pub mod hooks;
 pub mod locations;
 pub mod looking;
 pub mod page;
@@ -15,9 +17,12 @@ pub mod panics;
 pub mod ranges;
 pub mod reply;
 pub mod settings;
+mod signal_words;
 mod state;
+mod steering;
 pub mod tracer;
 
+pub use crate::target::AttachFacts;
 pub use command::{Command, Commands, Group, Needs, Outcome, Script, Words};
 pub use dispatch::{Answer, execute};
 pub use event::Event;
@@ -25,4 +30,5 @@ pub use failure::{Failure, FailureKind, Interrupted};
 pub use locations::Locations;
 pub use reply::{Reply, Show};
 pub use settings::Settings;
-pub use state::{AttachFacts, Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
+pub use state::{Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
+pub use steering::guard;

@@ -11,6 +11,7 @@ use super::command::Commands;
 use super::event::Event;
 use super::failure::Interrupted;
 use super::forks::Forks;
+use super::hooks;
 use super::looking::Looking;
 use super::settings::Settings;
 use super::tracer::Outbox;
@@ -18,8 +19,8 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, Attached, End, Launch, Leaving, Metronome, Origin, Process, Released, Resumed, Signal, StopReport, Tracer,
-    Usage, Why,
+    self, AttachFacts, End, Launch, Leaving, Metronome, News, Origin, Process, Released, Repaired, Resumed, Rules,
+    Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -88,6 +89,7 @@ pub struct Session {
     pub(super) outbox: Arc<Outbox>,
     tracer: Tracer,
     metronome: Rc<Metronome>,
+    rules: Rc<Rules>,
     process: Option<Process>,
     selected: Option<Tid>,
     leaving: Vec<Leaving>,
@@ -117,6 +119,14 @@ pub struct Session {
     forks: Forks,
     /// Whether the command at hand tells of the process's stop or end itself, so that no event has to.
     claimed: bool,
+    /// A stop of the background at which commands are to be run.
+    hook_due: Option<StopReport>,
+}
+
+fn rules() -> Rc<Rules> {
+    let rules = Rules::default();
+    rules.locate.set(Some(super::locations::locate));
+    Rc::new(rules)
 }
 
 impl Session {
@@ -127,6 +137,7 @@ impl Session {
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
+            rules: rules(),
             process: None,
             selected: None,
             leaving: Vec::new(),
@@ -145,6 +156,7 @@ impl Session {
             requested: Instant::now(),
             forks: Forks::default(),
             claimed: false,
+            hook_due: None,
         })
     }
 
@@ -161,6 +173,11 @@ impl Session {
     /// The process, if there is one.
     pub fn current(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+
+    /// What has been decided for all processes: what is done with their signals.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// How the last process ended.
@@ -215,22 +232,24 @@ impl Session {
 
     /// Attaches to a process and stops it.
     pub fn attach(&mut self, pid: Pid) -> target::Result<AttachFacts> {
-        let attached = target::attach(pid, self.tracer, self.metronome.clone())?;
-        let Attached { process, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited } =
-            attached;
+        let (process, facts) = target::attach(pid, self.tracer, self.metronome.clone(), self.rules.clone())?;
         // Threads of it that were still to be let go are its threads again.
-        self.leaving.retain(|leaving| leaving.process != report.process);
-        self.selected = Some(report.thread);
+        self.leaving.retain(|leaving| leaving.process != facts.report.process);
+        self.selected = Some(facts.report.thread);
         self.last_end = None;
-        let name = process.name().to_owned();
         self.process = Some(process);
         self.pass_on_news();
-        Ok(AttachFacts { name, program, threads, stopped, stopped_in, report, asked, is_ancestor, leader_exited })
+        Ok(facts)
+    }
+
+    /// Undoes what a killed godbg has left in a process that is not attached.
+    pub fn repair(&mut self, pid: Pid) -> target::Result<Option<Repaired>> {
+        target::repair(pid, self.tracer, self.metronome.clone())
     }
 
     /// Starts a program and holds it at its first instruction.
     pub fn launch(&mut self, launch: Launch) -> target::Result<StopReport> {
-        let mut process = target::launch(launch, self.tracer, self.metronome.clone())?;
+        let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
         self.last_end = None;
@@ -240,9 +259,28 @@ impl Session {
 
     /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
-        let resumed = self.process()?.resume(foreground)?;
-        self.pass_on_news();
+        let (selected, variables) = (self.selected, self.variables.clone());
+        let process = self.process()?;
+        process.lend_variables(variables);
+        if let Some(tid) = selected {
+            process.pass_breakpoint_here(tid);
+        }
+        let resumed = process.resume(foreground);
+        // What was met while all were being stopped is the stop that comes of it.
+        if foreground {
+            self.claim(|session| session.pass_on_news());
+        } else {
+            self.pass_on_news();
+        }
+        let resumed = resumed?;
         Ok(resumed)
+    }
+
+    /// Has the selected thread go on with a signal, or with none, instead of the one that it stopped for.
+    pub fn give_signal(&mut self, signal: Option<Signal>) -> anyhow::Result<Tid> {
+        let tid = self.selected.context("no thread is selected")?;
+        self.process()?.give_signal(tid, signal)?;
+        Ok(tid)
     }
 
     /// Stops the process.
@@ -325,9 +363,9 @@ impl Session {
         let pid = process.pid();
         let done = match process.origin() {
             Origin::Attached => self.detach().map(|released| {
-                self.tell(Event::Detached { process: pid, held_ms: released.held.as_millis() as u64 });
+                self.tell(News::Detached { process: pid, held_ms: released.held.as_millis() as u64 });
             }),
-            Origin::Started => self.kill().map(|end| self.tell(Event::Ended { process: pid, end })),
+            Origin::Started => self.kill().map(|end| self.tell(News::Ended { process: pid, end })),
         };
         if done.is_err() {
             // Only a process that has ended, or sleeps in the kernel, comes here: the kernel lets it go with the tracer.
@@ -340,8 +378,8 @@ impl Session {
     }
 
     /// Tells something unasked.
-    pub fn tell(&self, event: Event) {
-        self.outbox.post(event);
+    pub fn tell(&self, event: impl Into<Event>) {
+        self.outbox.post(event.into());
     }
 
     /// The signal that asks the command at hand to stop, if one came.
@@ -431,11 +469,12 @@ impl Session {
             process.take_in(wakeup.child);
         }
         if wakeup.child.is_some() {
-            let news: Vec<Event> = self.leaving.iter_mut().flat_map(Leaving::attend).collect();
+            let news: Vec<News> = self.leaving.iter_mut().flat_map(Leaving::attend).collect();
             self.leaving.retain(|leaving| !leaving.is_done());
             news.into_iter().for_each(|event| self.tell(event));
         }
         self.pass_on_news();
+        self.run_due_hooks();
         self.mind_the_leash();
         if wakeup.request.is_some() {
             self.request = wakeup.request;
@@ -445,15 +484,19 @@ impl Session {
     }
 
     /// Passes on what the process has to tell, and notes its end.
-    fn pass_on_news(&mut self) {
+    pub(super) fn pass_on_news(&mut self) {
         let Some(process) = &mut self.process else { return };
         while let Some(news) = process.next_news() {
-            if let Event::Stopped(report) = &news {
+            let mut told = self.claimed && matches!(news, News::Stopped(_) | News::Ended { .. });
+            if let News::Stopped(report) = &news {
                 self.selected = Some(report.thread);
+                if !told && hooks::has_commands(process, report) {
+                    told = hooks::is_silent(process, report);
+                    self.hook_due = Some(report.clone());
+                }
             }
-            let told = self.claimed && matches!(news, Event::Stopped(_) | Event::Ended { .. });
             if !told && !self.forks.folds(&news, process.has_terminal()) {
-                self.outbox.post(news);
+                self.outbox.post(news.into());
             }
         }
         self.tell_folded(false);
@@ -465,13 +508,53 @@ impl Session {
         }
     }
 
+    /// Runs what is to be run at a stop that no command waits for.
+    fn run_due_hooks(&mut self) {
+        let Some(report) = self.hook_due.take() else { return };
+        if hooks::after_stop(self, &report).goes_on
+            && let Some(process) = &mut self.process
+            && process.held().is_some()
+        {
+            // An error: it is ending, which comes next.
+            let _ = process.resume(false);
+            self.pass_on_news();
+        }
+    }
+
+    /// Takes the process away while it makes steps: the session still attends to requests then.
+    pub(super) fn take_process(&mut self) -> Option<Process> {
+        self.process.take()
+    }
+
+    pub(super) fn put_process(&mut self, process: Process) {
+        self.process = Some(process);
+    }
+
+    /// Takes in signals to godbg, without waiting.
+    pub(super) fn notice_requests(&mut self) {
+        // An error of poll(2) would be one of godbg's own; the command at hand goes on.
+        if let Ok(wakeup) = self.poller.wait(Some(Instant::now()))
+            && wakeup.request.is_some()
+        {
+            self.request = wakeup.request;
+            self.requested = Instant::now();
+        }
+    }
+
+    /// Runs something for a command that tells of the process's stop or end itself.
+    pub(super) fn claim(&mut self, run: impl FnOnce(&mut Session)) {
+        let before = std::mem::replace(&mut self.claimed, true);
+        run(self);
+        self.claimed = before;
+    }
+
     /// Tells of the children that were only counted, once a second or `now`.
     pub(super) fn tell_folded(&mut self, now: bool) {
         let process = self.process.as_ref();
         if let Some(children) = self.forks.due(now, process.is_some_and(Process::has_terminal))
             && let Some(pid) = self.forks.process
         {
-            self.tell(Event::ForkedMore { process: pid, children });
+            self.tell(News::ForkedMore { process: pid, children });
         }
     }
 
@@ -484,31 +567,8 @@ impl Session {
         let pid = process.pid();
         // In the background: the terminal stays with the person who has forgotten it.
         if process.resume(false).is_ok() {
-            self.tell(Event::LeashOver { process: pid, held_ms: held.as_millis() as u64 });
+            self.tell(News::LeashOver { process: pid, held_ms: held.as_millis() as u64 });
         }
         self.pass_on_news();
     }
-}
-
-/// What attaching found, without the process.
-#[derive(Clone, Debug)]
-pub struct AttachFacts {
-    /// The process's name, any characters.
-    pub name: String,
-    /// Its executable, as the kernel knows it.
-    pub program: Option<String>,
-    /// Its threads.
-    pub threads: usize,
-    /// How many of them stand still.
-    pub stopped: usize,
-    /// From the first interrupt to the last thread's stop.
-    pub stopped_in: Duration,
-    /// Why each thread stands, and which do not yet.
-    pub report: StopReport,
-    /// The tid that was asked for, where that was not the leader's.
-    pub asked: Option<Tid>,
-    /// Whether godbg descends from it.
-    pub is_ancestor: bool,
-    /// Whether its leader had exited before.
-    pub leader_exited: bool,
 }

@@ -15,6 +15,7 @@ use super::dispatch::execute_all;
 use super::event::Event;
 use super::{Commands, Prompt, Session, panics};
 use crate::kernel::own::{self, Bell, Poller};
+use crate::target::News;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
@@ -67,7 +68,7 @@ const MOST_POSTS: usize = 10_000;
 impl OutboxState {
     fn drain(&mut self) -> Vec<Post> {
         let missed = std::mem::take(&mut self.missed);
-        let gap = (missed > 0).then_some(Post::Event(Event::Missed { events: missed }));
+        let gap = (missed > 0).then_some(Post::Event(News::Missed { events: missed }.into()));
         gap.into_iter().chain(self.posts.drain(..)).collect()
     }
 

@@ -23,7 +23,7 @@ In the shell, help lists the commands.";
 ///
 /// It stops every thread fast, shows what they do, lets you steer, and always leaves the process as it was found.
 #[derive(Parser, Debug)]
-#[command(name = "godbg", version, after_help = EXAMPLES, disable_help_subcommand = true, subcommand_value_name = "attach|exec")]
+#[command(name = "godbg", version, after_help = EXAMPLES, disable_help_subcommand = true, subcommand_value_name = "attach|exec|repair")]
 struct Cli {
     #[command(flatten)]
     options: Options,
@@ -105,6 +105,20 @@ enum Begin {
         #[arg(value_name = "PROG", required = true, trailing_var_arg = true, allow_hyphen_values = true, num_args = 1..)]
         program: Vec<String>,
     },
+    /// Undo what a godbg that was killed has left in a process
+    Repair {
+        /// The process
+        #[arg(value_name = "PID", allow_negative_numbers = true)]
+        process: String,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Waits for the end of the godbg that started it, and undoes what that one left
+    #[command(hide = true)]
+    Guard {
+        /// What is to be undone
+        journal: PathBuf,
+    },
     /// Print what packages ship beside the program
     #[command(hide = true)]
     Generate {
@@ -158,6 +172,8 @@ pub struct Plan {
     pub quiet: bool,
     /// Print this instead of anything else.
     pub generate: Option<Generate>,
+    /// Be the guardian of what this journal describes, instead of anything else.
+    pub guard: Option<PathBuf>,
 }
 
 /// The grammar, for the man page and completions.
@@ -189,6 +205,12 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Plan
             plan.begin.extend(program);
             plan.take(options, matches);
         }
+        (Some(Begin::Repair { process, options }), Some(matches)) => {
+            plan.begin = words_of("repair", [], &[process]);
+            plan.take(options, matches);
+            plan.batch = true;
+        }
+        (Some(Begin::Guard { journal }), _) => plan.guard = Some(journal),
         (Some(Begin::Generate { what }), _) => plan.generate = Some(what),
         (_, _) => {}
     }

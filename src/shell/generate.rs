@@ -143,7 +143,7 @@ mod tests {
         let fits = |line: &str| validator.is_valid(&serde_json::from_str(line).expect("JSON"));
         assert!(fits(&json::success("echo a", &json!({ "text": "a" }))));
         assert!(fits(&json::failure("x", &Failure::plain("no such command: x"))));
-        assert!(fits(&json::event(&Event::LeashOver { process: Pid(7), held_ms: 5 })));
+        assert!(fits(&json::event(&crate::target::News::LeashOver { process: Pid(7), held_ms: 5 }.into())));
         assert!(!fits("{\"command\":\"x\",\"ok\":false}"));
         assert!(!fits("{\"event\":\"nonsense\"}"));
     }

@@ -55,6 +55,9 @@ fn leave_with() -> u8 {
     if let Some(what) = plan.generate {
         return generate::print(what);
     }
+    if let Some(journal) = plan.guard {
+        return u8::from(crate::session::guard(&journal).is_err());
+    }
     let screen = Arc::new(Screen::new(plan.format, plan.quiet, plan.color));
     let started = blocked.map_err(Into::into).and_then(|()| TracerHandle::start(commands::TABLE));
     let handle = match started {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::session::{Event, Prompt, RunState};
+use crate::target::News;
 
 /// `godbg> `, `[1311 stopped] godbg> `, `[1311 stopped, leash 9s] godbg> `.
 pub fn text(prompt: &Prompt) -> String {
@@ -47,9 +48,9 @@ impl Since {
     /// Takes note of an event.
     pub fn note(&self, event: &Event) {
         let state = match event {
-            Event::Stopped(_) => STOPPED,
-            Event::LeashOver { .. } => RUNNING,
-            Event::Ended { .. } => ENDED,
+            Event::Happened(News::Stopped(_)) => STOPPED,
+            Event::Happened(News::LeashOver { .. }) => RUNNING,
+            Event::Happened(News::Ended { .. }) => ENDED,
             _ => return,
         };
         self.0.store(state, Ordering::Relaxed);
@@ -100,10 +101,10 @@ mod tests {
         let since = Since::default();
         let shown = text(&prompt(RunState::Stopped, Some(9000)));
         assert_eq!(since.apply(&shown), None);
-        since.note(&Event::LeashOver { process: Pid(1311), held_ms: 9000 });
+        since.note(&News::LeashOver { process: Pid(1311), held_ms: 9000 }.into());
         assert_eq!(since.apply(&shown).as_deref(), Some("[1311 running]           godbg> "));
         assert_eq!(since.apply(&shown).map(|text| text.len()), Some(shown.len()));
-        since.note(&Event::Ended { process: Pid(1311), end: crate::target::End::Exited { status: 0 } });
+        since.note(&News::Ended { process: Pid(1311), end: crate::target::End::Exited { status: 0 } }.into());
         assert_eq!(since.apply("[1311 running] godbg> ").as_deref(), Some("[1311 exited]  godbg> "));
         assert_eq!(since.apply("godbg> "), None);
         since.reset();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{Origin, Process};
 use super::thread::State;
-use super::{Error, Result, StopReport, Why};
+use super::{Error, Result, Rules, StopReport, Why};
 use crate::addr::{Pid, Tid};
 use crate::kernel::metronome::{self, Metronome};
 use crate::kernel::ptrace::{OnTracerDeath, Tracer};
@@ -15,10 +15,11 @@ use crate::kernel::{Errno, access, own, proc};
 /// How long seizing may go on in a process that makes threads faster than they are seized.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A process that was attached to, and what is worth saying about it.
-pub struct Attached {
-    /// The process, held.
-    pub process: Process,
+/// What attaching to a process found, and what is worth saying about it.
+#[derive(Clone, Debug)]
+pub struct AttachFacts {
+    /// The process's name, any characters.
+    pub name: String,
     /// Its executable, as the kernel knows it.
     pub program: Option<String>,
     /// Its threads at that moment.
@@ -29,28 +30,37 @@ pub struct Attached {
     pub stopped_in: Duration,
     /// Why each thread stands, and which do not yet.
     pub report: StopReport,
-    /// The pid that was asked for, where that was a thread's.
+    /// The tid that was asked for, where that was not the leader's.
     pub asked: Option<Tid>,
     /// Whether godbg descends from it: the shell that it was started from stands still now.
     pub is_ancestor: bool,
     /// Whether its leader had exited before.
     pub leader_exited: bool,
+    /// Whether an earlier godbg, which was killed, had left something in it that was taken away now.
+    pub repaired: bool,
 }
 
 /// Attaches to the process that `asked` is a thread of, and stops all its threads.
-pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Attached> {
+pub fn attach(
+    asked: Pid,
+    tracer: Tracer,
+    metronome: Rc<Metronome>,
+    rules: Rc<Rules>,
+) -> Result<(Process, AttachFacts)> {
     let pid = check(asked)?;
     let leader = proc::thread_stat(pid, pid.leader()).map_err(|_| Error::Missing(asked))?;
     let is_ancestor = access::is_descendant(own::pid(), pid);
-    let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome);
+    let mut process = Process::new(pid, Origin::Attached, leader.name, tracer, metronome, rules);
     // If this fails, what has been seized so far is let go by the drop.
     process.seize_all()?;
     let program = process.program();
     let begin = Instant::now();
     process.halt(Why::Attach);
     let stopped_in = begin.elapsed();
+    let repaired = process.undo_leftovers()?;
     let report = process.interrupt(Why::Attach).map_err(|_| Error::DiedMeanwhile(pid))?;
-    Ok(Attached {
+    let facts = AttachFacts {
+        name: process.name.clone(),
         threads: process.threads.len(),
         stopped: process.threads.values().filter(|thread| matches!(thread.state, State::Stopped(_))).count(),
         stopped_in,
@@ -58,9 +68,10 @@ pub fn attach(asked: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<At
         asked: (asked != pid).then_some(asked.leader()),
         is_ancestor,
         leader_exited: process.threads.get(&pid.leader()).is_some_and(|thread| thread.state == State::Zombie),
+        repaired,
         program,
-        process,
-    })
+    };
+    Ok((process, facts))
 }
 
 /// Refuses what cannot be traced before anything is touched, and finds the process of a thread.

@@ -1,24 +1,9 @@
 //! What to do after a stop: pure functions from facts to an action, tested by tables without any process.
 
 use super::Why;
+use super::signals::SignalTable;
 use crate::kernel::signal::{SI_KERNEL, Signal, SignalOrigin};
 use crate::kernel::wait::Stop;
-
-/// What is done with a signal by default, as `handle` will be able to change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Policy {
-    /// Whether the process is stopped and the signal reported.
-    pub stop: bool,
-}
-
-/// The signals that programs use all the time are passed on without a stop: timers, children, I/O, Go's preemption
-/// (SIGURG), window size, and what libc uses inside. SIGCONT's work is done when it is sent. The stop signals are
-/// passed on because the group-stop that follows is what is reported.
-pub(super) fn policy(signal: Signal) -> Policy {
-    const PASSED: [&str; 8] = ["SIGALRM", "SIGCHLD", "SIGIO", "SIGPROF", "SIGURG", "SIGVTALRM", "SIGWINCH", "SIGCONT"];
-    let passed = signal.is_libc_internal() || signal.stops_process() || PASSED.contains(&signal.to_string().as_str());
-    Policy { stop: !passed }
-}
 
 /// What to do with a thread that stopped although nobody asked it to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,8 +37,42 @@ pub(super) fn is_for_godbg(stop: Stop, origin: Option<SignalOrigin>, started: bo
     matches!(stop, Stop::Signal(signal) if by_terminal(signal, origin, started).is_some())
 }
 
+/// Whether godbg sent the signal for a person, who knows of it.
+fn is_from_godbg(origin: Option<SignalOrigin>) -> bool {
+    origin.is_some_and(|origin| origin.is_from_godbg())
+}
+
+/// Whether a signal stops the process and is reported.
+fn reports(signal: Signal, origin: Option<SignalOrigin>, signals: &SignalTable) -> bool {
+    signals.of(signal).stop && !is_from_godbg(origin)
+}
+
+/// Whether a signal is told without a stop.
+pub(super) fn is_told(
+    stop: Stop,
+    origin: Option<SignalOrigin>,
+    started: bool,
+    signals: &SignalTable,
+) -> Option<Signal> {
+    let Stop::Signal(signal) = stop else { return None };
+    let disposition = signals.of(signal);
+    let told = disposition.print && !disposition.stop && !is_from_godbg(origin);
+    (told && by_terminal(signal, origin, started).is_none()).then_some(signal)
+}
+
+/// Whether a thread stopped for an `int3` of the program itself.
+pub(super) fn is_int3(stop: Stop, origin: Option<SignalOrigin>) -> bool {
+    stop == Stop::Signal(Signal::TRAP) && origin.is_some_and(|origin| origin.is_int3())
+}
+
 /// Decides about a stop of a running process's thread. `listening`: it was left to job control before.
-pub(super) fn after_stop(stop: Stop, origin: Option<SignalOrigin>, started: bool, listening: bool) -> Action {
+pub(super) fn after_stop(
+    stop: Stop,
+    origin: Option<SignalOrigin>,
+    started: bool,
+    listening: bool,
+    signals: &SignalTable,
+) -> Action {
     match stop {
         // A new thread's first stop, SIGCONT's wake of a listening one, or an interrupt that came too late for a stop.
         Stop::Interrupt => Action::Resume,
@@ -61,20 +80,27 @@ pub(super) fn after_stop(stop: Stop, origin: Option<SignalOrigin>, started: bool
         Stop::Group(signal) => Action::Report(Why::JobControl { signal }),
         Stop::Signal(signal) => match by_terminal(signal, origin, started) {
             Some(why) => Action::Report(why),
-            None if policy(signal).stop => Action::Report(Why::Signal { signal, origin }),
-            None => Action::Pass(signal),
+            None if reports(signal, origin, signals) => Action::Report(Why::Signal { signal, origin }),
+            None if signals.of(signal).pass || is_from_godbg(origin) => Action::Pass(signal),
+            None => Action::Resume,
         },
         _ => Action::Resume,
     }
 }
 
 /// Why a thread stands still that stopped while all were being stopped for `asked`.
-pub(super) fn why_stopped(stop: Stop, origin: Option<SignalOrigin>, started: bool, asked: Why) -> Why {
+pub(super) fn why_stopped(
+    stop: Stop,
+    origin: Option<SignalOrigin>,
+    started: bool,
+    asked: Why,
+    signals: &SignalTable,
+) -> Why {
     match stop {
         Stop::Group(signal) => Why::JobControl { signal },
         Stop::Signal(signal) => match by_terminal(signal, origin, started) {
             Some(why) => why,
-            None if policy(signal).stop => Why::Signal { signal, origin },
+            None if reports(signal, origin, signals) => Why::Signal { signal, origin },
             None => asked,
         },
         _ => asked,
@@ -85,32 +111,24 @@ pub(super) fn why_stopped(stop: Stop, origin: Option<SignalOrigin>, started: boo
 mod tests {
     use super::*;
 
-    const KERNEL: Option<SignalOrigin> = Some(SignalOrigin { code: SI_KERNEL, sender: None, address: None });
-    const USER: Option<SignalOrigin> = Some(SignalOrigin { code: 0, sender: None, address: None });
-
-    #[test]
-    fn busy_signals_pass_and_others_stop() {
-        for (number, stops) in [
-            (14, false),
-            (17, false),
-            (23, false),
-            (32, false),
-            (33, false),
-            (19, false),
-            (20, false),
-            (18, false),
-            (29, false),
-            (2, true),
-            (10, true),
-            (11, true),
-            (15, true),
-            (34, true),
-            (64, true),
-            (5, true),
-        ] {
-            assert_eq!(policy(Signal(number)).stop, stops, "{}", Signal(number));
+    const fn origin(code: i32) -> SignalOrigin {
+        SignalOrigin {
+            code,
+            code_name: None,
+            sender: None,
+            sender_uid: None,
+            address: None,
+            value: None,
+            timer: None,
+            overruns: None,
+            child_status: None,
+            fd: None,
+            syscall: None,
         }
     }
+
+    const KERNEL: Option<SignalOrigin> = Some(origin(SI_KERNEL));
+    const USER: Option<SignalOrigin> = Some(origin(0));
 
     #[test]
     fn each_stop_has_its_action() {
@@ -144,10 +162,32 @@ mod tests {
                 Action::Report(Why::Signal { signal: Signal::INT, origin: KERNEL }),
             ),
         ];
+        let signals = SignalTable::default();
         for (stop, origin, started, listening, expected) in table {
-            assert_eq!(after_stop(stop, origin, started, listening), expected, "{stop:?} {origin:?} {started}");
+            let action = after_stop(stop, origin, started, listening, &signals);
+            assert_eq!(action, expected, "{stop:?} {origin:?} {started}");
         }
     }
+
+    #[test]
+    fn handle_decides_about_signals() {
+        use crate::target::Handling::{NoPass, NoPrint, NoStop};
+        let signals = SignalTable::default();
+        let stop = Stop::Signal(Signal::USR1);
+        let after = |signals: &SignalTable| after_stop(stop, USER, false, false, signals);
+        signals.handle(Signal::USR1, &[NoStop]);
+        assert_eq!(after(&signals), Action::Pass(Signal::USR1));
+        assert_eq!(is_told(stop, USER, false, &signals), Some(Signal::USR1));
+        signals.handle(Signal::USR1, &[NoPass]);
+        assert_eq!(after(&signals), Action::Resume);
+        signals.handle(Signal::USR1, &[NoPrint]);
+        assert_eq!(is_told(stop, USER, false, &signals), None);
+        assert_eq!(why_stopped(stop, USER, false, Why::Attach, &signals), Why::Attach);
+        let own = SignalOrigin { sender: Some(crate::kernel::own::pid()), ..origin(-6) };
+        let hup = Stop::Signal(Signal::HUP);
+        assert_eq!(after_stop(hup, Some(own), false, false, &signals), Action::Pass(Signal::HUP));
+    }
+
     #[test]
     fn only_the_terminal_of_a_started_program_means_godbg() {
         for (signal, origin, started, meant) in [

@@ -1,7 +1,7 @@
 //! What can go wrong with a target, in words: what was attempted, on which pid or tid, what the kernel answered, and what
 //! the person can do about it.
 
-use crate::addr::{Pid, Tid};
+use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::Errno;
 use crate::kernel::access::Denial;
 use crate::kernel::spawn::Step;
@@ -52,6 +52,9 @@ pub enum Error {
     /// It has ended.
     #[error("process {0} has ended")]
     Ended(Pid),
+    /// There is no such thread any more.
+    #[error("thread {0} has ended")]
+    NoThread(Tid),
     /// It does not end although it was sent SIGKILL.
     #[error("process {0} was sent SIGKILL but has not ended yet: a thread of it sleeps in the kernel")]
     WillNotDie(Pid),
@@ -81,6 +84,26 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// There is no breakpoint with this number.
+    #[error("no breakpoint {0}")]
+    NoBreakpoint(u32),
+    /// More addresses are to be watched than the processor has registers for; so many are wanted.
+    #[error("{0} debug registers are wanted, and the processor has 4")]
+    NoDebugRegister(usize),
+    /// More breakpoints than can be kept safe.
+    #[error("there are {0} breakpoints, and no more can be kept safe")]
+    TooManyBreakpoints(usize),
+    /// No breakpoint can stand there.
+    #[error("no breakpoint can stand at {addr}: {why}")]
+    NotText {
+        /// Where.
+        addr: RuntimeAddr,
+        /// Why not.
+        why: String,
+    },
+    /// No free memory near an instruction that is to be copied.
+    #[error("there is no free address space near {0}")]
+    NoRoom(RuntimeAddr),
     /// A request of the kernel failed in a way that has no case of its own.
     #[error("cannot {what} thread {tid}: {}", .errno.desc())]
     Request {
@@ -126,6 +149,12 @@ impl Error {
             Error::Start { step: Step::Execute, errno: Errno::EACCES, .. } => {
                 "check that it may be executed (chmod +x)".into()
             }
+            Error::NoBreakpoint(_) => "breakpoints lists them".into(),
+            Error::NoDebugRegister(_) => {
+                "clear or disable a watchpoint or hbreak; one of them covers 8 aligned bytes".into()
+            }
+            Error::TooManyBreakpoints(_) => "clear some".into(),
+            Error::NotText { .. } => "maps lists what is mapped where".into(),
             Error::WillNotDie(_) => "it ends as soon as the kernel lets the thread go".into(),
             _ => return None,
         })

@@ -37,18 +37,23 @@ impl Process {
         self.interrupt_running();
         self.gather(since, why);
         self.complete(since, why);
-        // Not as each one stops: a thread that has just said so may still be on its way off the processor, and a request
-        // waits for that.
-        for (tid, thread) in &self.threads {
-            if let State::Stopped(stop) = thread.state {
-                self.mend_call(*tid, stop);
-            }
-        }
+        self.bring_all_home();
+        self.disarm();
         self.take_terminal_back(true);
         self.release_strays();
         if !matches!(self.phase, Phase::Ended { .. }) {
             self.phase = Phase::Held { since, report: self.report(why) };
         }
+    }
+
+    /// Stops what has been let run out of the held process: steps do that.
+    pub(super) fn halt_again(&mut self, since: Instant) {
+        self.interrupt_running();
+        self.gather(since, Why::Interrupt);
+        self.complete(since, Why::Interrupt);
+        self.bring_all_home();
+        self.disarm();
+        self.release_strays();
     }
 
     fn interrupt_running(&mut self) {

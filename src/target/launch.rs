@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use super::process::{Origin, Phase, Process};
 use super::thread::State;
-use super::{Error, Result, Why};
+use super::{Error, Result, Rules, Why};
 use crate::kernel::access::Denial;
 use crate::kernel::metronome::Metronome;
 use crate::kernel::own::Terminal;
@@ -43,7 +43,7 @@ pub struct Launch {
 }
 
 /// Starts a program and holds it at its first instruction.
-pub fn launch(launch: Launch, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Process> {
+pub fn launch(launch: Launch, tracer: Tracer, metronome: Rc<Metronome>, rules: Rc<Rules>) -> Result<Process> {
     let begin = Instant::now();
     let name = launch.program.clone();
     let path = find(&launch.program).map_err(|reason| Error::NotStarted { program: name.clone(), reason })?;
@@ -63,7 +63,7 @@ pub fn launch(launch: Launch, tracer: Tracer, metronome: Rc<Metronome>) -> Resul
         None => Error::NotStarted { program: name.clone(), reason: "it ended before its first instruction".into() },
     })?;
     let comm = proc::thread_name(pid, pid.leader()).unwrap_or(name);
-    let mut process = Process::new(pid, Origin::Started, comm, tracer, metronome);
+    let mut process = Process::new(pid, Origin::Started, comm, tracer, metronome, rules);
     process.terminal = terminal;
     process.add(pid.leader(), State::Stopped(Stop::Exec));
     process.threads.entry(pid.leader()).and_modify(|thread| thread.why = Why::Start);

@@ -83,6 +83,12 @@ impl Process {
         Some(self.facts_of(tid, thread, &self.mappings().unwrap_or_default()))
     }
 
+    /// Where a stopped thread stands.
+    pub(super) fn place_of(&self, tid: Tid) -> Option<Place> {
+        let registers = self.stopped_thread(tid)?.registers().ok()?;
+        Some(place(registers.pc(), &self.mappings().unwrap_or_default()))
+    }
+
     /// The executable, as the kernel knows it, through whichever thread still has one.
     pub fn program(&self) -> Option<String> {
         self.threads.keys().find_map(|tid| super::describe(Pid(tid.0)))
@@ -103,7 +109,7 @@ impl Process {
             state: stat.as_ref().map(|stat| letter(stat.state)),
             name: stat.map(|stat| stat.name).unwrap_or_default(),
             why,
-            pending: thread.signal_to_pass(),
+            pending: self.signal_for(tid, false),
             late: thread.is_late(),
             syscall,
             place: pc.map(|pc| place(pc, maps)),

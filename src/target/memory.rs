@@ -136,10 +136,12 @@ impl Process {
     }
 
     /// Puts the program's own bytes over what godbg has written into a range.
-    fn hide_patches(&self, _addr: RuntimeAddr, _bytes: &mut [u8]) {}
+    fn hide_patches(&self, addr: RuntimeAddr, bytes: &mut [u8]) {
+        self.steering.sites.hide(addr, bytes);
+    }
 
     /// The bytes to write where breakpoints lie in a range: theirs stay, and the new ones are what is put back later.
-    fn keep_patches(&mut self, _addr: RuntimeAddr, _bytes: &[u8]) -> Option<Vec<u8>> {
-        None
+    fn keep_patches(&mut self, addr: RuntimeAddr, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.steering.sites.keep(addr, bytes)
     }
 }

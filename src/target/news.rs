@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::breakpoints::Access;
+use super::listing::Place;
 use crate::addr::{Pid, Tid};
 use crate::kernel::signal::{Signal, SignalOrigin};
 use crate::kernel::wait::End;
@@ -32,6 +34,24 @@ pub enum Why {
         /// What the terminal raised; the program does not get it.
         signal: Signal,
     },
+    /// A breakpoint was met; the thread stands before its instruction.
+    Breakpoint {
+        /// Its number.
+        number: u32,
+    },
+    /// Watched memory was read or written; the thread stands behind the instruction that did it.
+    Watchpoint {
+        /// Its number.
+        number: u32,
+        /// What it waits for.
+        access: Access,
+        /// The value before, of at most 8 bytes.
+        old: Option<u64>,
+        /// The value now.
+        new: Option<u64>,
+    },
+    /// A step has ended.
+    Step,
     /// Job control has stopped the process (SIGSTOP, Ctrl-Z); it stays stopped until SIGCONT.
     JobControl {
         /// By which signal.
@@ -51,6 +71,10 @@ pub struct StopReport {
     /// Why.
     #[serde(flatten)]
     pub why: Why,
+    /// Where that thread stands, if it stopped by itself.
+    pub place: Option<Place>,
+    /// The name of the process that sent the signal, any characters; null where none did or it is gone.
+    pub sender_name: Option<String>,
     /// Other threads that were given a signal at the same time, which would have stopped the process as well.
     pub also: Vec<ThreadSignal>,
     /// Threads that could not be stopped yet, because they sleep in the kernel (state D).
@@ -77,6 +101,17 @@ pub struct LateThread {
     pub wait_channel: Option<String>,
 }
 
+/// What one expression of a tracepoint came to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub struct TracedValue {
+    /// As it was written.
+    pub expression: String,
+    /// Its value, if it has one.
+    pub value: Option<u64>,
+    /// Why it has none.
+    pub error: Option<String>,
+}
+
 /// How a child came to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -95,6 +130,23 @@ pub enum Birth {
 pub enum News {
     /// The process has stopped.
     Stopped(StopReport),
+    /// A thread was given a signal that stops nothing but is to be told (`handle SIG print`).
+    Signalled {
+        /// The process.
+        process: Pid,
+        /// The thread.
+        thread: Tid,
+        /// Its number in `threads`.
+        number: u32,
+        /// The signal.
+        signal: Signal,
+        /// From whom.
+        origin: Option<SignalOrigin>,
+        /// The sending process's name, any characters.
+        sender_name: Option<String>,
+        /// Whether the program gets it.
+        passed: bool,
+    },
     /// The process has ended.
     Ended {
         /// The process.
@@ -102,6 +154,44 @@ pub enum News {
         /// How.
         #[serde(flatten)]
         end: End,
+    },
+    /// A tracepoint was met.
+    Traced {
+        /// The process.
+        process: Pid,
+        /// The thread.
+        thread: Tid,
+        /// The tracepoint's number.
+        number: u32,
+        /// What its expressions came to.
+        values: Vec<TracedValue>,
+    },
+    /// A breakpoint's condition has no value; the process was stopped.
+    ConditionFailed {
+        /// The process.
+        process: Pid,
+        /// The thread.
+        thread: Tid,
+        /// The breakpoint's number.
+        number: u32,
+        /// Why not.
+        why: String,
+    },
+    /// A breakpoint is in force no more: what it stood in is gone.
+    BreakpointLost {
+        /// The process.
+        process: Pid,
+        /// Its number.
+        number: u32,
+        /// Why.
+        why: String,
+    },
+    /// Nothing can be lent to the process, so that it would not outlive a SIGKILL of godbg in the moment of a breakpoint.
+    Unshielded {
+        /// The process.
+        process: Pid,
+        /// Why.
+        why: String,
     },
     /// It has a new child, which was let go untraced.
     Forked {

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::breakpoints::Steering;
 use super::decide::{self, Action};
 use super::thread::{State, StoppedThread, Thread};
-use super::{Birth, Error, LateThread, News, Result, StopReport, ThreadSignal, Why};
+use super::{Birth, Error, LateThread, News, Result, Rules, StopReport, ThreadSignal, Why};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::memory::Memory;
 use crate::kernel::metronome::Metronome;
@@ -47,6 +48,8 @@ pub struct Process {
     pub(super) name: String,
     pub(super) tracer: Tracer,
     pub(super) metronome: Rc<Metronome>,
+    /// What the session's person has decided for all processes.
+    pub(super) rules: Rc<Rules>,
     pub(super) threads: BTreeMap<Tid, Thread>,
     pub(super) phase: Phase,
     /// Children that were born traced and must be let go when their first stop comes.
@@ -57,6 +60,10 @@ pub struct Process {
     pub(super) has_terminal: bool,
     /// Where it has a `syscall` instruction, once that has been asked for.
     pub(super) syscall_at: Cell<Option<RuntimeAddr>>,
+    /// Breakpoints and what they need.
+    pub(super) steering: Steering,
+    /// What threads met while all were being stopped, and nobody has been told yet.
+    pub(super) unreported: VecDeque<(Tid, Why)>,
     /// Its memory, once it has been asked for.
     pub(super) memory: RefCell<Option<Rc<Memory>>>,
     next_number: u32,
@@ -74,19 +81,29 @@ pub enum Resumed {
 }
 
 impl Process {
-    pub(super) fn new(pid: Pid, origin: Origin, name: String, tracer: Tracer, metronome: Rc<Metronome>) -> Process {
+    pub(super) fn new(
+        pid: Pid,
+        origin: Origin,
+        name: String,
+        tracer: Tracer,
+        metronome: Rc<Metronome>,
+        rules: Rc<Rules>,
+    ) -> Process {
         Process {
             pid,
             origin,
             name,
             tracer,
             metronome,
+            rules,
             threads: BTreeMap::new(),
             phase: Phase::Running,
             strays: Vec::new(),
             news: VecDeque::new(),
             terminal: None,
             has_terminal: false,
+            steering: Steering::default(),
+            unreported: VecDeque::new(),
             syscall_at: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,
@@ -98,6 +115,11 @@ impl Process {
     /// Its pid.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// A number for a breakpoint or catchpoint.
+    pub fn next_breakpoint_number(&mut self) -> u32 {
+        self.rules.next_number()
     }
 
     /// The name it had when it was attached to or started. From the target: any characters.
@@ -181,8 +203,11 @@ impl Process {
     }
 
     /// Lets all threads run. `foreground`: a program that godbg started gets the terminal, unless job control keeps it
-    /// stopped.
+    /// stopped. What a thread has met already and nobody was told of is told instead.
     pub fn resume(&mut self, foreground: bool) -> Result<Resumed> {
+        if self.report_next() {
+            return Ok(Resumed::Runs);
+        }
         let stays = self.is_job_stopped();
         if foreground
             && !stays
@@ -191,33 +216,42 @@ impl Process {
         {
             self.has_terminal = terminal.give_to(self.pid).is_ok();
         }
+        self.prepare_to_run()?;
         self.phase = Phase::Running;
-        for (tid, thread) in &mut self.threads {
-            let answer = match thread.state {
-                State::Stopped(Stop::Group(signal)) => {
-                    thread.state = State::Listening(signal);
-                    self.tracer.listen(*tid)
-                }
-                State::Stopped(_) => {
-                    let signal = thread.signal_to_pass();
-                    thread.state = State::Running;
-                    self.tracer.cont(*tid, signal)
-                }
-                // A late thread answers its interrupt when it wakes, and is let on then.
-                State::Stopping { late: true } => {
-                    thread.state = State::Running;
-                    Ok(())
-                }
-                _ => Ok(()),
-            };
+        let tids: Vec<Tid> = self.threads.keys().copied().collect();
+        for tid in tids {
             // ESRCH: it was killed meanwhile, and its end will be reported.
-            if let Err(errno) = answer
+            if let Err(errno) = self.let_on(tid)
                 && errno != Errno::ESRCH
             {
-                return Err(Error::Request { what: "resume", tid: *tid, errno });
+                return Err(Error::Request { what: "resume", tid, errno });
             }
         }
         Ok(if stays { Resumed::StaysStopped } else { Resumed::Runs })
+    }
+
+    /// Lets one thread of the held process run, with its signal.
+    pub(super) fn let_on(&mut self, tid: Tid) -> std::result::Result<(), Errno> {
+        let Some(thread) = self.threads.get_mut(&tid) else { return Ok(()) };
+        match thread.state {
+            State::Stopped(Stop::Group(signal)) => {
+                thread.state = State::Listening(signal);
+                self.tracer.listen(tid)
+            }
+            State::Stopped(_) => {
+                let signal = self.signal_for(tid, false);
+                self.threads.entry(tid).and_modify(|thread| thread.state = State::Running);
+                self.sync_debug(tid);
+                self.leave_site(tid, signal.is_some());
+                self.tracer.cont(tid, signal)
+            }
+            // A late thread answers its interrupt when it wakes, and is let on then.
+            State::Stopping { late: true } => {
+                thread.state = State::Running;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes the terminal back from a program that runs: a person is about to type.
@@ -326,8 +360,14 @@ impl Process {
         let origin = self.origin_of(tid, stop);
         self.note_stop(tid, stop, origin, Why::Interrupt);
         self.mend_call(tid, stop);
+        if self.steering.is_active() {
+            if self.steer(tid, stop) {
+                return;
+            }
+            self.sync_debug(tid);
+        }
         let started = self.origin == Origin::Started;
-        let request = match decide::after_stop(stop, origin, started, listening) {
+        let request = match decide::after_stop(stop, origin, started, listening, &self.rules.signals) {
             Action::Report(why) => return self.stop_for(tid, why),
             Action::Resume => self.tracer.cont(tid, None),
             Action::Pass(signal) => self.tracer.cont(tid, Some(signal)),
@@ -345,18 +385,28 @@ impl Process {
     }
 
     /// Stops every thread because of what one of them met, and tells it.
-    fn stop_for(&mut self, tid: Tid, why: Why) {
+    pub(super) fn stop_for(&mut self, tid: Tid, why: Why) {
         self.halt(Why::Interrupt);
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.why = why;
+        if let Some(report) = self.report_of(tid, why) {
+            self.news.push_back(News::Stopped(report));
         }
-        if let Phase::Held { report, .. } = &mut self.phase {
-            report.thread = tid;
-            report.why = why;
-            report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
-            report.also.retain(|other| other.thread != tid);
-            self.news.push_back(News::Stopped(report.clone()));
-        }
+    }
+
+    /// Makes what one thread has met the reason for which the process is held. `None`: it is held no more.
+    pub(super) fn report_of(&mut self, tid: Tid, why: Why) -> Option<StopReport> {
+        let thread = self.threads.get_mut(&tid)?;
+        thread.why = why;
+        thread.int3 = thread.int3.map(|_| true);
+        let Phase::Held { since, .. } = self.phase else { return None };
+        let mut report = self.report(Why::Interrupt);
+        report.sender_name = self.sender_name(&why);
+        report.thread = tid;
+        report.why = why;
+        report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
+        report.place = self.place_of(tid);
+        report.also.retain(|other| other.thread != tid);
+        self.phase = Phase::Held { since, report: report.clone() };
+        Some(report)
     }
 
     /// Who sent the signal that a thread stopped for.
@@ -369,8 +419,13 @@ impl Process {
         let started = self.origin == Origin::Started;
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.state = State::Stopped(stop);
-            thread.why = decide::why_stopped(stop, origin, started, asked);
+            thread.why = decide::why_stopped(stop, origin, started, asked, &self.rules.signals);
             thread.for_godbg = decide::is_for_godbg(stop, origin, started);
+            thread.order = None;
+            thread.int3 = decide::is_int3(stop, origin).then_some(false);
+        }
+        if let Some(signal) = decide::is_told(stop, origin, started, &self.rules.signals) {
+            self.tell_signal(tid, signal, origin);
         }
         match stop {
             Stop::Exec => self.note_exec(tid),
@@ -424,6 +479,7 @@ impl Process {
         let former = former.map_or(leader, |message| Tid(message as i32));
         self.threads.retain(|tid, _| *tid == leader);
         self.forget_memory();
+        self.forget_text();
         self.syscall_at.set(None);
         if let Ok(name) = proc::thread_name(self.pid, leader) {
             self.name = name;
@@ -435,6 +491,7 @@ impl Process {
     /// Takes the end of a thread; the leader's is the process's.
     pub(super) fn note_end(&mut self, tid: Tid) {
         self.threads.remove(&tid);
+        self.note_vfork_over(tid);
         self.strays.retain(|stray| stray.leader() != tid);
         if tid != self.pid.leader() {
             // Nothing is to be done if it is gone already.
@@ -447,6 +504,7 @@ impl Process {
     fn finish(&mut self, end: End, status: u32, usage: Usage) {
         self.take_terminal_back(false);
         self.phase = Phase::Ended { end, status, usage };
+        self.drop_guard();
         self.threads.clear();
         self.news.push_back(News::Ended { process: self.pid, end });
         self.release_strays();
@@ -478,10 +536,11 @@ impl Process {
 
     /// Lets go of the children that have reached their first stop.
     pub(super) fn release_strays(&mut self) {
-        let tracer = self.tracer;
+        let (tracer, parent, metronome, steering) = (self.tracer, self.pid, &self.metronome, &self.steering);
         self.strays.retain(|child| match wait::look(child.leader()) {
             Ok(None) => true,
             Ok(Some(Report::Stopped(..))) => {
+                steering.clean_child(parent, *child, tracer, metronome);
                 // ESRCH: it was killed in the meantime, and its parent learns of it once the end is taken.
                 matches!(tracer.detach(child.leader(), None), Err(Errno::ESRCH))
             }
@@ -522,6 +581,8 @@ impl Process {
             thread,
             number: self.threads.get(&thread).map_or(1, |thread| thread.number),
             why: if matches!(own_why, Why::JobControl { .. }) { own_why } else { why },
+            place: None,
+            sender_name: None,
             also: signals.collect(),
             late: self.late_threads(),
         }

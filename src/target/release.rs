@@ -51,11 +51,13 @@ impl Process {
             Phase::Held { since, .. } => *since,
             _ => return Err(Error::Ended(self.pid)),
         };
+        self.clear_steering();
         self.mark_released();
         let mut left = Vec::new();
         for (tid, thread) in &self.threads {
-            let gone = matches!(thread.state, State::Stopped(_))
-                && self.tracer.detach(*tid, thread.signal_to_pass()) != Err(Errno::ESRCH);
+            let signal = self.signal_for(*tid, true);
+            let gone =
+                matches!(thread.state, State::Stopped(_)) && self.tracer.detach(*tid, signal) != Err(Errno::ESRCH);
             if !gone && thread.traced {
                 left.push(*tid);
             }

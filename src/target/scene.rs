@@ -47,9 +47,13 @@ impl Machine for Scene<'_> {
             Some(_) => fail(&format!("thread {tid} does not stand still")),
             None => EvalError::Running { register: register.to_string(), process: process.pid() },
         })?;
-        let all = thread.registers().map_err(|errno| fail(errno.desc()))?;
-        self.registers = Some(all);
-        register.of_general(&all).ok_or_else(|| fail("it cannot be read yet"))
+        if register.is_general() {
+            let all = thread.registers().map_err(|errno| fail(errno.desc()))?;
+            self.registers = Some(all);
+            return register.of_general(&all).ok_or_else(|| fail("it cannot be read"));
+        }
+        let bytes = thread.register(register)?;
+        Ok(bytes[..8].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     fn read(&mut self, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<(), EvalError> {

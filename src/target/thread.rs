@@ -1,7 +1,7 @@
 //! One thread of a traced process, as an enum of states. Registers exist only behind [`StoppedThread`], which a running
 //! thread cannot be turned into. Makes no decision.
 
-use crate::addr::Tid;
+use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::Errno;
 use crate::kernel::arch::Registers;
 use crate::kernel::ptrace::Tracer;
@@ -36,13 +36,35 @@ pub(super) struct Thread {
     pub why: Why,
     /// Whether the signal that it stopped for was meant for godbg, and the program does not get it (`decide::by_terminal`).
     pub for_godbg: bool,
+    /// The breakpoint that it has met and still has to get past when it goes on.
+    pub step_over: Option<RuntimeAddr>,
+    /// The breakpoint that it will meet again although it was counted, because a signal's handler came first; and the stack
+    /// pointer that it then has.
+    pub skip_once: Option<(RuntimeAddr, RuntimeAddr)>,
+    /// Which state of the debug registers it has been given.
+    pub debug_generation: u32,
+    /// What it gets when it goes on in place of the signal that it stopped for, where a person has said so.
+    pub order: Option<Option<Signal>>,
+    /// Whether it stopped for an `int3` of the program itself, and if so whether that was reported.
+    pub int3: Option<bool>,
     /// Whether godbg is its tracer: a leader that was a zombie before could not be seized.
     pub traced: bool,
 }
 
 impl Thread {
     pub fn new(number: u32, state: State) -> Thread {
-        Thread { number, state, why: Why::Interrupt, for_godbg: false, traced: true }
+        Thread {
+            number,
+            state,
+            why: Why::Interrupt,
+            for_godbg: false,
+            step_over: None,
+            skip_once: None,
+            debug_generation: 0,
+            order: None,
+            int3: None,
+            traced: true,
+        }
     }
 
     /// Whether it was asked to stop and still has to be waited for.
@@ -54,7 +76,8 @@ impl Thread {
         self.state == State::Stopping { late: true }
     }
 
-    /// The signal that was dequeued for it and that it must get when it goes on.
+    /// The signal that was dequeued for it and that it gets when it goes on, unless `handle` or an order says otherwise
+    /// (`SignalTable::signal_for`).
     pub fn signal_to_pass(&self) -> Option<Signal> {
         match self.state {
             State::Stopped(Stop::Signal(signal)) if !self.for_godbg => Some(signal),

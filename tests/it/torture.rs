@@ -84,7 +84,8 @@ mod slot {
     pub const SENDERS_DONE: usize = 20;
 }
 
-fn counted_signals(torture: fn(&Fixture)) {
+/// Whatever is done to the fixture meanwhile, each of its signals must arrive once and in order.
+pub fn counted_signals(torture: impl Fn(&Fixture)) {
     let target = Fixture::start("counters", &[]);
     torture(&target);
     for slot in [BEAT, slot::ALARMS, slot::PROFS, slot::QUEUED, slot::DIRECTED, slot::USR1_SEEN] {

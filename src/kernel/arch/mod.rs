@@ -2,10 +2,13 @@
 //! x86_64.rs with the same names.
 
 #[cfg(target_arch = "x86_64")]
+pub mod shield;
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{
-    Bank, FLAGS, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL, syscall_name,
+    Bank, Extended, FLAGS, FlagUse, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL,
+    syscall_name,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

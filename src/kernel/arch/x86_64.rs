@@ -3,8 +3,10 @@
 use crate::addr::RuntimeAddr;
 
 mod names;
+mod xsave;
 
 pub use names::{Bank, FLAGS, GENERAL, Number, RegisterId, X87_CONTROL};
+pub use xsave::Extended;
 
 /// The machine's name, as `uname -m` prints it.
 pub const MACHINE: &str = "x86_64";
@@ -104,6 +106,38 @@ impl Registers {
     }
 }
 
+/// Whether an instruction stores the flags where the program can see the trap flag by which it is being stepped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlagUse {
+    /// No.
+    None,
+    /// `pushf`: on the stack.
+    Pushed,
+    /// `syscall`: in r11.
+    InR11,
+}
+
+impl FlagUse {
+    /// Of the instruction that begins `code` (opcodes: Intel SDM volume 2).
+    pub fn of(code: &[u8]) -> FlagUse {
+        match code {
+            [0x9c, ..] | [0x66, 0x9c, ..] | [0x40..=0x4f, 0x9c, ..] => FlagUse::Pushed,
+            [0x0f, 0x05, ..] => FlagUse::InR11,
+            _ => FlagUse::None,
+        }
+    }
+}
+
+impl Registers {
+    /// TF in the flags: the processor traps after each instruction.
+    pub const TRAP_FLAG: u64 = 1 << 8;
+
+    /// Whether the program itself has set it. The kernel leaves out the one that ptrace has set.
+    pub fn has_trap_flag(&self) -> bool {
+        self.eflags & Self::TRAP_FLAG != 0
+    }
+}
+
 /// The instruction that makes a system call (Intel SDM volume 2).
 pub const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
@@ -113,6 +147,13 @@ impl Registers {
     pub fn prepare_call(&self, at: RuntimeAddr, number: u64, args: [u64; 6]) -> Registers {
         let [rdi, rsi, rdx, r10, r8, r9] = args;
         Registers { rax: number, rdi, rsi, rdx, r10, r8, r9, rip: at.0, orig_rax: u64::MAX, ..*self }
+    }
+
+    /// Takes the thread out of the system call that a stop has broken off. Otherwise the kernel makes it again when the
+    /// thread goes on, and to do so moves the program counter back by the length of a `syscall` instruction (`handle_signal`
+    /// and `arch_do_signal_or_restart`, arch/x86/kernel/signal.c).
+    pub fn leave_syscall(&mut self) {
+        self.orig_rax = u64::MAX;
     }
 
     /// What a system call returned: `-errno` for an error.

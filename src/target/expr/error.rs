@@ -1,7 +1,7 @@
 //! What can be wrong with an expression: how it is written, and what it asks of a process. Prints nothing.
 
 use crate::addr::{Pid, RuntimeAddr};
-use crate::target::Fault;
+use crate::target::{Fault, RegisterFault};
 
 /// A text that is no expression.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -48,6 +48,9 @@ pub enum EvalError {
         /// Why not.
         why: String,
     },
+    /// A register of a thread that stands still.
+    #[error(transparent)]
+    Fault(#[from] RegisterFault),
     /// A register of a process that runs.
     #[error("${register}: process {process} runs, and only a thread that stands still has registers")]
     Running {

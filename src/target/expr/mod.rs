@@ -65,6 +65,13 @@ impl Expr {
         }
     }
 
+    /// If it is what stands in memory (`*(u32*)ADDR`, `{u8}ADDR`), the expression of its address: the type of that one's value
+    /// points to it.
+    pub fn as_address(&self) -> Option<Expr> {
+        let [ops @ .., Op::Load] = &*self.ops else { return None };
+        Some(Expr { ops: ops.into(), names: self.names.clone(), text: self.text.clone() })
+    }
+
     /// The same with every `MODULE` and symbol looked up now, so that evaluating it again asks for none.
     pub fn with_symbols(mut self, machine: &mut dyn Machine) -> Result<Expr, EvalError> {
         for op in &mut self.ops {

@@ -223,6 +223,11 @@ impl RegisterId {
         matches!(self.bank, Bank::General(_) | Bank::Flag(_))
     }
 
+    /// Whether it is the program counter or a part of it.
+    pub fn is_program_counter(self) -> bool {
+        matches!(self.bank, Bank::General(index) if GENERAL[usize::from(index)] == "rip")
+    }
+
     /// Its value in general registers that have been read, without a sign; `None` if it is not one of them.
     pub fn of_general(self, registers: &Registers) -> Option<u64> {
         match self.bank {

@@ -1,0 +1,165 @@
+//! `break`, and what `tbreak`, `hbreak` and `trace` share with it: setting a breakpoint at a location.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::thread::find;
+use crate::addr::{Pid, RuntimeAddr, Tid};
+use crate::session::breakpoint_words::{self, BreakWords};
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::locations::{Locations, resolve};
+use crate::session::page::{Page, Span, Style};
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words, duration};
+use crate::target::expr::Expr;
+use crate::target::{Breakpoint, Kind, NewBreakpoint};
+
+pub(super) const COMMAND: Command = Command {
+    name: "break",
+    aliases: &["b", "br", "brea"],
+    group: Group::Breakpoints,
+    summary: "Stop where the program comes to a location",
+    needs: Needs::Process,
+    words: Words::Raw,
+    repeats: false,
+    args: args::<Args>,
+    reply: reply::<BreakpointSet>,
+    question: no_question,
+    run,
+};
+
+/// Locations are `*ADDRESS`, `*EXPR` and `MODULE+OFFSET`; without one it is the selected thread's program counter. With `if`
+/// it stops only where the expression is not 0, with `thread N` only that thread. `-t`: gone after its first stop; `-H`: by a
+/// debug register, so that no text is changed. A running process is held for a moment.
+#[derive(clap::Parser)]
+struct Args {
+    /// `LOC [if EXPR] [thread N] [-t] [-H]`
+    #[arg(value_name = "LOC [if EXPR] [thread N] [-t] [-H]", allow_hyphen_values = true)]
+    words: Option<String>,
+}
+
+/// A breakpoint, watchpoint or tracepoint that was set.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct BreakpointSet {
+    process: Pid,
+    number: u32,
+    /// `break`, `hbreak`, `watch`, `rwatch`, `awatch` or `trace`.
+    kind: &'static str,
+    address: Option<RuntimeAddr>,
+    /// How many bytes are watched; 1 for a place in the text.
+    length: u64,
+    /// Where that is, for people.
+    place: Option<String>,
+    condition: Option<String>,
+    thread: Option<Tid>,
+    temporary: bool,
+    /// The watched value now.
+    value: Option<u64>,
+    /// For how long a running process was held to set it.
+    held_ms: Option<f64>,
+}
+
+impl BreakpointSet {
+    pub(super) fn new(cx: &mut Context<'_>, number: u32, held: Option<Duration>) -> anyhow::Result<BreakpointSet> {
+        let process = cx.session.process()?;
+        let locations = Locations::of(process);
+        let pid = process.pid();
+        let found = process.breakpoints().iter().find(|one| one.number == number);
+        // It may have been met, and gone, before anybody could look.
+        let one: &Breakpoint = found.ok_or_else(|| Failure::plain(format!("breakpoint {number} is gone already")))?;
+        Ok(BreakpointSet {
+            process: pid,
+            number,
+            kind: one.kind_word(),
+            address: one.address,
+            length: one.length,
+            place: one.address.and_then(|address| locations.words(address)),
+            condition: one.condition.as_ref().map(|condition| condition.text().to_owned()),
+            thread: one.thread.map(|(_, tid)| tid),
+            temporary: one.temporary,
+            value: one.value,
+            held_ms: held.map(|held| held.as_secs_f64() * 1e3),
+        })
+    }
+}
+
+/// What differs between the commands that set a breakpoint in the text.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub hardware: bool,
+    pub temporary: bool,
+    pub trace: Option<Vec<Expr>>,
+}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let args: Args = parse(&COMMAND, words)?;
+    set(
+        cx,
+        args.words.as_deref().unwrap_or("*$pc"),
+        Asked::default(),
+        "usage: break LOC [if EXPR] [thread N] [-t] [-H]",
+    )
+}
+
+/// Sets a breakpoint by the words of a command.
+pub(super) fn set(cx: &mut Context<'_>, text: &str, asked: Asked, usage: &str) -> anyhow::Result<Outcome> {
+    let words = breakpoint_words::parse(text, usage)?;
+    let address = one_address(cx, &words.location)?;
+    let kind = if asked.hardware || words.hardware { Kind::Hardware } else { Kind::Software };
+    let new = NewBreakpoint {
+        kind,
+        address,
+        length: 1,
+        temporary: asked.temporary || words.temporary,
+        thread: thread_of(cx, &words)?,
+        condition: words.condition.as_deref().map(|text| cx.session.compile(text)).transpose()?,
+        location: words.location,
+        trace: asked.trace,
+    };
+    let (number, held) = cx.session.add_breakpoint(new)?;
+    Ok(Outcome::Reply(Reply::new(BreakpointSet::new(cx, number, held)?)))
+}
+
+fn one_address(cx: &Context<'_>, location: &str) -> anyhow::Result<RuntimeAddr> {
+    match resolve(cx.session, location)?.as_slice() {
+        [one, ..] => Ok(*one),
+        [] => Err(Failure::plain(format!("{location} is nowhere")).into()),
+    }
+}
+
+/// The thread that is meant by `thread N`.
+pub(super) fn thread_of(cx: &mut Context<'_>, words: &BreakWords) -> anyhow::Result<Option<(u32, Tid)>> {
+    words.thread.as_deref().map(|word| find(cx, word)).transpose()
+}
+
+impl Show for BreakpointSet {
+    fn show(&self, page: &mut Page) {
+        let noun = match self.kind {
+            "break" | "hbreak" => "breakpoint",
+            "trace" => "tracepoint",
+            _ => "watchpoint",
+        };
+        let mut text = String::new();
+        if let Some(address) = self.address {
+            text += &format!(" at {address}");
+        }
+        if let Some(place) = &self.place {
+            text += &format!(" ({place})");
+        }
+        if self.length > 1 {
+            text += &format!(", {} bytes", self.length);
+        }
+        if let Some(value) = self.value {
+            text += &format!(", now {value} ({value:#x})");
+        }
+        if let Some(condition) = &self.condition {
+            text += &format!(" if {condition}");
+        }
+        if let Some(held) = self.held_ms {
+            let held = duration::show(Duration::from_secs_f64(held / 1e3));
+            text += &format!("; process {} was held for {held}", self.process);
+        }
+        page.spans(vec![Span::new(format!("{noun} {}", self.number), Style::Strong), text.into()]);
+    }
+}

@@ -1,0 +1,153 @@
+//! `breakpoints`: what is set in the process, how often it was met, and what it does.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::addr::{Pid, RuntimeAddr, Tid};
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::locations::Locations;
+use crate::session::page::{Column, Page, Span, Style, Table};
+use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
+use crate::target::{Breakpoint, Kind};
+
+pub(super) const COMMAND: Command = Command {
+    name: "breakpoints",
+    aliases: &["bp", "info breakpoints", "info break", "info watchpoints"],
+    group: Group::Breakpoints,
+    summary: "List breakpoints, watchpoints and tracepoints",
+    needs: Needs::Process,
+    words: Words::Split,
+    repeats: false,
+    args: args::<Args>,
+    reply: reply::<Listing>,
+    question: no_question,
+    run,
+};
+
+#[derive(clap::Parser)]
+struct Args {}
+
+#[derive(Serialize, JsonSchema)]
+struct Listing {
+    process: Pid,
+    breakpoints: Vec<Row>,
+}
+
+/// One of them.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Row {
+    number: u32,
+    /// `break`, `hbreak`, `watch`, `rwatch`, `awatch` or `trace`.
+    kind: &'static str,
+    enabled: bool,
+    /// How often it was met with its condition true.
+    hits: u64,
+    /// How many hits are still to be passed over.
+    ignore: u64,
+    /// The location as it was written.
+    location: String,
+    /// Where that is; null if it is not mapped.
+    address: Option<RuntimeAddr>,
+    length: u64,
+    place: Option<String>,
+    condition: Option<String>,
+    thread: Option<Tid>,
+    temporary: bool,
+    /// What a watchpoint's bytes were last.
+    value: Option<u64>,
+    /// What `on` has it run.
+    commands: Vec<String>,
+    /// What `trace` has it tell.
+    trace: Option<Vec<String>>,
+    #[serde(skip)]
+    is_watch: bool,
+}
+
+impl Row {
+    pub(super) fn new(one: &Breakpoint, locations: &Locations) -> Row {
+        let texts = |all: &Vec<crate::target::expr::Expr>| all.iter().map(|expr| expr.text().to_owned()).collect();
+        Row {
+            number: one.number,
+            kind: one.kind_word(),
+            enabled: one.enabled,
+            hits: one.hits,
+            ignore: one.ignore,
+            location: one.location.clone(),
+            address: one.address,
+            length: one.length,
+            place: one.address.and_then(|address| locations.words(address)),
+            condition: one.condition.as_ref().map(|condition| condition.text().to_owned()),
+            thread: one.thread.map(|(_, tid)| tid),
+            temporary: one.temporary,
+            value: one.value,
+            commands: one.commands.clone(),
+            trace: one.trace.as_ref().map(texts),
+            is_watch: matches!(one.kind, Kind::Watch(_)),
+        }
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let on = if self.enabled { Span::from("on") } else { Span::new("off", Style::Dim) };
+        let place = match (&self.address, &self.place) {
+            (Some(address), Some(place)) => format!("{address} {place}"),
+            (Some(address), None) => address.to_string(),
+            (None, _) => format!("({} is not mapped)", self.location),
+        };
+        vec![
+            self.number.to_string().into(),
+            Span::new(self.kind, Style::Name),
+            on,
+            self.hits.to_string().into(),
+            Span::new(place, Style::Address),
+            self.what().into(),
+        ]
+    }
+
+    fn what(&self) -> String {
+        let mut parts = Vec::new();
+        if self.is_watch {
+            parts.push(format!("{}, {} bytes", self.location, self.length));
+        }
+        if let Some(value) = self.value {
+            parts.push(format!("last {value} ({value:#x})"));
+        }
+        parts.extend(self.condition.as_ref().map(|condition| format!("if {condition}")));
+        parts.extend(self.thread.map(|tid| format!("thread {tid} only")));
+        if self.temporary {
+            parts.push("once".into());
+        }
+        if self.ignore > 0 {
+            parts.push(format!("ignores {} more", self.ignore));
+        }
+        parts.extend(self.trace.as_ref().map(|values| format!("tells {}", values.join(", "))));
+        if !self.commands.is_empty() {
+            parts.push(format!("runs {}", self.commands.join("; ")));
+        }
+        parts.join(", ")
+    }
+}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let Args {} = parse(&COMMAND, words)?;
+    let process = cx.session.process()?;
+    let locations = Locations::of(process);
+    let breakpoints = process.breakpoints().iter().map(|one| Row::new(one, &locations)).collect();
+    Ok(Outcome::Reply(Reply::new(Listing { process: process.pid(), breakpoints })))
+}
+
+impl Show for Listing {
+    fn show(&self, page: &mut Page) {
+        if self.breakpoints.is_empty() {
+            return page.line("no breakpoints are set");
+        }
+        let columns = vec![
+            Column::right("#"),
+            Column::left("KIND"),
+            Column::left("ON"),
+            Column::right("HITS"),
+            Column::left("WHERE"),
+            Column::wrapping("WHAT"),
+        ];
+        page.table(Table { columns, rows: self.breakpoints.iter().map(Row::spans).collect() });
+    }
+}

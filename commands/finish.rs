@@ -1,0 +1,37 @@
+//! `finish`: lets the process run until the selected thread's function has returned.
+
+use super::continue_::{Continued, go_on};
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Words};
+use crate::target::Goal;
+
+pub(super) const COMMAND: Command = Command {
+    name: "finish",
+    aliases: &["fin", "stepout", "so"],
+    group: Group::Stepping,
+    summary: "Run until the function returns",
+    needs: Needs::Stopped,
+    words: Words::Split,
+    repeats: false,
+    args: args::<Args>,
+    reply: reply::<Continued>,
+    question: no_question,
+    run,
+};
+
+/// The return address is found by following the function's instructions to its `ret`.
+#[derive(clap::Parser)]
+struct Args {}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let Args {} = parse(&COMMAND, words)?;
+    let tid = cx.session.stopped_thread()?;
+    let process = cx.session.process()?;
+    let found = process.registers_at(tid).and_then(|registers| process.return_of(&registers));
+    let place = found.ok_or_else(|| {
+        let hint = "x/20xg $rsp shows the stack; advance *ADDRESS runs to an address";
+        Failure::hinted(format!("finish: where the function of thread {tid} returns to cannot be found"), hint)
+    })?;
+    cx.session.set_goals(vec![Goal { addr: place.addr, thread: Some(tid), above: Some(place.above) }])?;
+    Ok(Outcome::Reply(Reply::new(go_on(cx, false)?)))
+}

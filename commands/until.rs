@@ -1,0 +1,43 @@
+//! `until`: lets the process run until the selected thread comes to a location, or its function returns.
+
+use super::continue_::{Continued, go_on};
+use crate::session::command::{args, no_question, parse, reply};
+use crate::session::locations::resolve;
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Words};
+use crate::target::Goal;
+
+pub(super) const COMMAND: Command = Command {
+    name: "until",
+    aliases: &["u"],
+    group: Group::Stepping,
+    summary: "Run until a location, or until the function returns",
+    needs: Needs::Stopped,
+    words: Words::Raw,
+    repeats: false,
+    args: args::<Args>,
+    reply: reply::<Continued>,
+    question: no_question,
+    run,
+};
+
+#[derive(clap::Parser)]
+struct Args {
+    /// The location, as of `break`
+    #[arg(value_name = "LOC", allow_hyphen_values = true)]
+    location: Option<String>,
+}
+
+fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
+    let args: Args = parse(&COMMAND, words)?;
+    let location = args.location.ok_or_else(|| Failure::usage("until: a location is missing", "usage: until LOC"))?;
+    let tid = cx.session.stopped_thread()?;
+    let addresses = resolve(cx.session, &location)?;
+    let at = |addr| Goal { addr, thread: Some(tid), above: None };
+    let mut goals: Vec<Goal> = addresses.into_iter().map(at).collect();
+    let process = cx.session.process()?;
+    // As gdb has it: at the latest where the function returns, if that can be found.
+    let place = process.registers_at(tid).and_then(|registers| process.return_of(&registers));
+    goals.extend(place.map(|place| Goal { addr: place.addr, thread: Some(tid), above: Some(place.above) }));
+    cx.session.set_goals(goals)?;
+    Ok(Outcome::Reply(Reply::new(go_on(cx, false)?)))
+}

@@ -1,0 +1,40 @@
+//! The small process that outlives godbg for a moment, should godbg be killed: starting it, and how it learns of the end. It
+//! is godbg's own program, in a session of its own so that no terminal's signal reaches it. Knows nothing of what it mends.
+
+use std::io::{self, pipe};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::unistd::setsid;
+
+use super::own;
+
+/// The word on godbg's command line that makes it a guardian.
+pub const WORD: &str = "guard";
+
+/// Keeps a guardian waiting; it goes to work when this is dropped, or closed by the kernel with its process.
+#[derive(Debug)]
+pub struct Leash {
+    _pipe: OwnedFd,
+}
+
+/// Starts a guardian for what a journal describes.
+pub fn start(journal: &Path) -> io::Result<Leash> {
+    let (reader, writer) = pipe()?;
+    // The file that runs now, whatever has become of its name.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(WORD).arg(journal).current_dir("/");
+    // Its end is taken by the wait for any child of this thread.
+    command.stdin(OwnedFd::from(reader)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    Ok(Leash { _pipe: OwnedFd::from(writer) })
+}
+
+/// In the guardian: sleeps until godbg has ended or lets it go.
+pub fn await_end() -> io::Result<()> {
+    // Whatever is meant for godbg's terminal or process group is not meant for it.
+    own::block_signals()?;
+    // It leads no group, having been started a moment ago: this cannot fail.
+    let _ = setsid();
+    io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop)
+}

@@ -1,0 +1,119 @@
+//! A small file that is memory as well: what godbg has changed in a process, written down so that another process can undo it
+//! should godbg be killed. The page cache keeps what was written last whatever becomes of the writer. Knows bytes and
+//! words, not what they mean.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::libc::c_void;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::unistd::geteuid;
+
+/// How many words a journal holds.
+pub const WORDS: usize = 8192;
+
+const BYTES: usize = WORDS * 8;
+
+/// A mapped file of [`WORDS`] words.
+#[derive(Debug)]
+pub struct Journal {
+    words: NonNull<AtomicU64>,
+    path: PathBuf,
+}
+
+// SAFETY: the words are atomics in memory that is shared with other processes anyway.
+unsafe impl Send for Journal {}
+
+impl Journal {
+    /// Makes a new one, readable by its owner alone, in place of an old one.
+    pub fn create(path: &Path) -> io::Result<Journal> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        file.set_len(BYTES as u64)?;
+        Journal::map(&file, path)
+    }
+
+    /// Opens one that exists. One that belongs to another user, or is not as long as a journal, is refused.
+    pub fn open(path: &Path) -> io::Result<Journal> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let facts = file.metadata()?;
+        if facts.uid() != geteuid().as_raw() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
+        }
+        if facts.len() != BYTES as u64 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a journal of this godbg"));
+        }
+        Journal::map(&file, path)
+    }
+
+    fn map(file: &File, path: &Path) -> io::Result<Journal> {
+        let length = NonZeroUsize::new(BYTES).expect("not zero");
+        // SAFETY: a new mapping at an address of the kernel's choice; the file is as long as it.
+        let start =
+            unsafe { mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, file, 0) }?;
+        Ok(Journal { words: start.cast(), path: path.to_owned() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < WORDS, "a journal has {WORDS} words");
+        // SAFETY: within the mapping, which lives as long as `self`.
+        unsafe { self.words.add(index).as_ref() }
+    }
+
+    /// Reads a word.
+    pub fn get(&self, index: usize) -> u64 {
+        self.word(index).load(Ordering::Acquire)
+    }
+
+    /// Writes a word; whoever sees it sees all that was written before it.
+    pub fn set(&self, index: usize, value: u64) {
+        self.word(index).store(value, Ordering::Release);
+    }
+
+    /// Removes the file: there is nothing left to be undone.
+    pub fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let start: NonNull<c_void> = self.words.cast();
+        // SAFETY: the mapping that `map` made, which nothing else refers to.
+        // It can only fail for an address that is none, and nothing could be done then.
+        let _ = unsafe { munmap(start, BYTES) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_writes_another_reads() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let one = Journal::create(&path).expect("a journal");
+        one.set(WORDS - 1, 7);
+        let other = Journal::open(&path).expect("the same");
+        assert_eq!(other.get(WORDS - 1), 7);
+        drop(one);
+        other.remove().expect("removed");
+        assert_eq!(Journal::open(&path).expect_err("gone").kind(), io::ErrorKind::NotFound);
+        std::fs::write(&path, "short").expect("written");
+        assert_eq!(Journal::open(&path).expect_err("short").kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,130 @@
+//! The words of `break` and its kin: a location or an expression, `if EXPR`, `thread N`, `-t`, `-H`. Pure; knows no process.
+
+use super::Failure;
+
+/// What stands behind `break`, cut into its parts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BreakWords {
+    /// The location, as it was written.
+    pub location: String,
+    /// What stands behind `if`.
+    pub condition: Option<String>,
+    /// What stands behind `thread`.
+    pub thread: Option<String>,
+    /// `-t`.
+    pub temporary: bool,
+    /// `-H`.
+    pub hardware: bool,
+}
+
+/// Cuts the words. `usage` is the hint of a complaint.
+pub fn parse(text: &str, usage: &str) -> Result<BreakWords, Failure> {
+    let mut words = BreakWords::default();
+    let mut rest = without_options(text, &mut words);
+    // A condition reaches to the end, but for `thread N` behind it.
+    if let Some((before, condition)) = split_at_word(&rest, "if") {
+        let (condition, thread) = without_thread(&condition);
+        if condition.is_empty() {
+            return Err(Failure::usage("an expression is missing behind if", usage));
+        }
+        words.condition = Some(condition);
+        words.thread = thread;
+        rest = before;
+    }
+    let (location, thread) = without_thread(&rest);
+    if words.thread.is_some() && thread.is_some() {
+        return Err(Failure::usage("thread is said twice", usage));
+    }
+    words.thread = words.thread.or(thread);
+    words.location = location;
+    if words.location.is_empty() {
+        return Err(Failure::usage("a location is missing", usage));
+    }
+    Ok(words)
+}
+
+/// `-t` and `-H` stand before everything or behind everything.
+fn without_options(text: &str, words: &mut BreakWords) -> String {
+    let mut rest = text.trim();
+    loop {
+        let (first, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let (head, last) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
+        if take_option(first, words) {
+            rest = tail.trim();
+        } else if take_option(last, words) {
+            rest = head.trim();
+        } else {
+            return rest.to_owned();
+        }
+    }
+}
+
+fn take_option(word: &str, words: &mut BreakWords) -> bool {
+    match word {
+        "-t" => words.temporary = true,
+        "-H" => words.hardware = true,
+        _ => return false,
+    }
+    true
+}
+
+/// What stands before and behind a word.
+fn split_at_word(text: &str, word: &str) -> Option<(String, String)> {
+    let mut from = 0;
+    while let Some(at) = text[from..].find(word).map(|at| at + from) {
+        let end = at + word.len();
+        let begins = text[..at].chars().next_back().is_none_or(char::is_whitespace);
+        let ends = text[end..].chars().next().is_none_or(|c| c.is_whitespace() || c == '(');
+        if begins && ends {
+            return Some((text[..at].trim().to_owned(), text[end..].trim().to_owned()));
+        }
+        from = end;
+    }
+    None
+}
+
+/// Takes a `thread N` from the end.
+fn without_thread(text: &str) -> (String, Option<String>) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if let [before @ .., "thread", number] = words.as_slice()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return (before.join(" "), Some((*number).to_owned()));
+    }
+    (text.trim().to_owned(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_stand_in_any_order_that_makes_sense() {
+        let words = |location: &str, condition: Option<&str>, thread: Option<&str>, temporary, hardware| BreakWords {
+            location: location.into(),
+            condition: condition.map(Into::into),
+            thread: thread.map(Into::into),
+            temporary,
+            hardware,
+        };
+        for (text, expected) in [
+            ("*0x401000", words("*0x401000", None, None, false, false)),
+            ("*$pc + 4 if $rdi == 3", words("*$pc + 4", Some("$rdi == 3"), None, false, false)),
+            ("-t *1 if(1)", words("*1", Some("(1)"), None, true, false)),
+            ("*1 if $rax thread 3 -H", words("*1", Some("$rax"), Some("3"), false, true)),
+            ("*1 thread 3 if $rax", words("*1", Some("$rax"), Some("3"), false, false)),
+            ("notify+0x10", words("notify+0x10", None, None, false, false)),
+            ("threadfn", words("threadfn", None, None, false, false)),
+        ] {
+            assert_eq!(parse(text, "").as_ref(), Ok(&expected), "{text}");
+        }
+        for (text, complaint) in [
+            ("", "a location is missing"),
+            ("if 1", "a location is missing"),
+            ("*1 if", "an expression is missing behind if"),
+        ] {
+            assert_eq!(parse(text, "").expect_err("a complaint").message, complaint, "{text}");
+        }
+        assert!(parse("*1 thread 2 if 1 thread 3", "").is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! Breakpoints and steps as commands ask for them: changes to a process that runs are made in a stop too short to notice, and
+//! a step or `finish` is a request and a wait. Knows no words of commands.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::{Failure, Session};
+use crate::addr::Tid;
+use crate::target::expr::Expr;
+use crate::target::{self, Goal, Metronome, NewBreakpoint, Process, Result, Signal, StopReport, Tracer};
+
+/// What the guardian does, a process of its own: waits for the end of the godbg that started it, and undoes what that one has
+/// left.
+pub fn guard(journal: &Path) -> anyhow::Result<()> {
+    target::await_tracers_end().context("cannot wait for the end of godbg")?;
+    let metronome = Rc::new(Metronome::on_this_thread().context("cannot make a timer")?);
+    Ok(target::guard(journal, Tracer::on_this_thread(), metronome)?)
+}
+
+impl Session {
+    /// Makes a change that needs a held process. One that runs is held for it and let run again: how long, then. A signal that
+    /// arrives in that moment and would have stopped the process does so.
+    pub fn briefly<T>(
+        &mut self,
+        change: impl FnOnce(&mut Process) -> Result<T>,
+    ) -> anyhow::Result<(T, Option<Duration>)> {
+        let process = self.process()?;
+        if process.held().is_some() {
+            return Ok((change(process)?, None));
+        }
+        let begin = Instant::now();
+        let report = process.interrupt(crate::target::Why::Interrupt)?;
+        let done = change(process);
+        let stays = !report.also.is_empty();
+        if stays {
+            self.tell(crate::target::News::Stopped(report));
+        } else {
+            process.resume(false)?;
+        }
+        let held = begin.elapsed();
+        self.pass_on_news();
+        Ok((done?, Some(held)))
+    }
+
+    /// Sets a breakpoint, watchpoint or tracepoint: its number, and how long a running process was held for it.
+    pub fn add_breakpoint(&mut self, new: NewBreakpoint) -> anyhow::Result<(u32, Option<Duration>)> {
+        let number = self.process()?.next_breakpoint_number();
+        let ((), held) = self.briefly(|process| process.add_breakpoint(number, new))?;
+        Ok((number, held))
+    }
+
+    /// An expression with its names looked up, ready for being evaluated often.
+    pub fn compile(&self, text: &str) -> anyhow::Result<Expr> {
+        let expr = super::locations::parse_expr(text)?;
+        let compiled = self.with_scene(None, |scene| expr.with_symbols(scene));
+        Ok(compiled.map_err(|error| super::locations::failure("understand", text, &error))?)
+    }
+
+    /// The selected thread, which stands still.
+    pub fn stopped_thread(&mut self) -> anyhow::Result<Tid> {
+        let tid = self.selected().context("no thread is selected")?;
+        if self.process()?.stopped_thread(tid).is_none() {
+            let message = format!("thread {tid} does not stand still");
+            return Err(Failure::hinted(message, "threads lists them; thread N selects one").into());
+        }
+        Ok(tid)
+    }
+
+    /// Makes so many single steps of the selected thread. Ctrl-C ends them early. The stop that they come to, and how many
+    /// were made.
+    pub fn step(&mut self, count: u64) -> anyhow::Result<(StopReport, u64)> {
+        let tid = self.stopped_thread()?;
+        let Some(mut process) = self.take_process() else { anyhow::bail!("no process is attached") };
+        let stepped = process.step(tid, count, &mut || {
+            self.notice_requests();
+            self.request().is_none()
+        });
+        self.put_process(process);
+        self.claim(|session| session.pass_on_news());
+        let (report, made) = stepped?;
+        self.select(report.thread);
+        if self.request().is_some_and(|signal| signal != Signal::INT) || self.request().is_some() && !self.interactive {
+            return Err(super::Interrupted.into());
+        }
+        Ok((report, made))
+    }
+
+    /// Asks for a stop at these places when the process goes on.
+    pub fn set_goals(&mut self, goals: Vec<Goal>) -> anyhow::Result<()> {
+        self.process()?.set_goals(goals);
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Breakpoints, watchpoints and what they need of the process: what a person has set ([`table`]), the text that is changed
+//! for it while threads run ([`sites`], [`arming`]), copies of instructions by which threads pass ([`displaced`], [`shield`]),
+//! debug registers ([`watch`]), and what follows when a thread meets one ([`hits`]). Refuses to know how they are shown.
+
+mod arming;
+mod displaced;
+mod hits;
+mod journal;
+mod running;
+mod shield;
+mod sites;
+mod table;
+mod watch;
+
+use std::collections::BTreeSet;
+
+pub(super) use hits::{Met, STEP_CODE};
+pub use journal::{Repaired, guard, journal_folder, repair};
+pub use table::{Breakpoint, Kind, NewBreakpoint};
+pub use watch::Access;
+
+use crate::addr::{RuntimeAddr, Tid};
+use crate::target::Error;
+use crate::target::expr::Variables;
+
+/// What godbg does to steer one process.
+#[derive(Default)]
+pub(super) struct Steering {
+    /// What people have set, by rising number.
+    pub breakpoints: Vec<Breakpoint>,
+    /// Where a step or `finish` is to end.
+    pub goals: Vec<Goal>,
+    /// The text that is changed while threads run.
+    pub sites: sites::Sites,
+    /// Whether `sites` has to be made anew from the two above.
+    pub stale: bool,
+    /// What was lent to the process.
+    pub shield: Option<shield::Shield>,
+    /// Why nothing can be lent to it.
+    pub no_shield: Option<Error>,
+    /// What is written down for the case that godbg is killed.
+    pub guard: Option<journal::Guard>,
+    /// Threads that wait for a child that runs in the same memory (vfork): no int3 stands in it meanwhile.
+    pub vforks: BTreeSet<Tid>,
+    /// The debug registers as all threads are to have them.
+    pub debug: watch::DebugRegisters,
+    /// Counts changes of `debug`; a thread that has an older count must be told.
+    pub debug_generation: u32,
+    /// The only thread that runs, where only one is let run.
+    pub alone: Option<Tid>,
+    /// The session's convenience variables, for conditions.
+    pub variables: Variables,
+    /// Whether it was told that nothing can be lent to the process.
+    pub told_unshielded: bool,
+    /// Whether nothing is to be put in any more: what an earlier godbg left is being taken away.
+    pub retired: bool,
+}
+
+/// Where a thread is wanted next, and once it is there the process stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Goal {
+    /// The address.
+    pub addr: RuntimeAddr,
+    /// The thread; any if none.
+    pub thread: Option<Tid>,
+    /// The stack pointer must be above this one: the same function called again from within does not count.
+    pub above: Option<RuntimeAddr>,
+}
+
+impl Goal {
+    fn is_met(&self, addr: RuntimeAddr, thread: Tid, sp: RuntimeAddr) -> bool {
+        self.addr == addr && self.thread.is_none_or(|tid| tid == thread) && self.above.is_none_or(|above| sp > above)
+    }
+}
+
+impl Steering {
+    /// Whether anything was set, so that traps may be of godbg's making.
+    pub fn is_active(&self) -> bool {
+        !self.sites.is_empty() || self.stale || self.shield.is_some() || self.debug_generation > 0
+    }
+}

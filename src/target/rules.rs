@@ -1,0 +1,29 @@
+//! What a person has decided about all processes of a session: it outlives each of them and is lent to all. Decides
+//! nothing itself.
+
+use std::cell::Cell;
+
+use super::signals::SignalTable;
+use crate::addr::RuntimeAddr;
+use crate::kernel::maps::Mappings;
+
+/// The rules that hold for every process of a session.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// What is done with each signal.
+    pub signals: SignalTable,
+    /// Finds what a breakpoint's location names in a program that was just executed. None: addresses are lost then.
+    pub locate: Cell<Option<Locate>>,
+    last_number: Cell<u32>,
+}
+
+/// From mappings and the words of a location to an address, without any thread's registers.
+pub type Locate = fn(&Mappings, &str) -> Option<RuntimeAddr>;
+
+impl Rules {
+    /// The next number of a breakpoint, catchpoint or tracepoint: never given twice in a session.
+    pub fn next_number(&self) -> u32 {
+        self.last_number.set(self.last_number.get() + 1);
+        self.last_number.get()
+    }
+}
