@@ -8,6 +8,7 @@ mod auxv;
 mod awatch;
 mod break_;
 mod breakpoints;
+mod catch;
 mod clear;
 mod clearall;
 mod condition;
@@ -23,6 +24,7 @@ mod exec;
 mod fds;
 mod find;
 mod finish;
+mod gcore;
 mod handle;
 mod hbreak;
 mod help;
@@ -34,9 +36,11 @@ mod maintenance;
 mod maps;
 mod nexti;
 mod on;
+mod print;
 mod ps;
 mod queue_signal;
 mod quit;
+mod regs;
 mod repair;
 mod restore;
 mod rwatch;
@@ -49,7 +53,9 @@ mod sleep;
 mod source;
 mod status;
 mod stepi;
+mod syscall;
 mod tbreak;
+mod tcatch;
 mod thread;
 mod threads;
 mod trace;
@@ -73,15 +79,8 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
-    x::COMMAND,
-    find::COMMAND,
-    dump::COMMAND,
-    restore::COMMAND,
-    maps::COMMAND,
-    fds::COMMAND,
-    auxv::COMMAND,
-    environ::COMMAND,
-    disassemble::COMMAND,
+    catch::COMMAND,
+    tcatch::COMMAND,
     break_::COMMAND,
     tbreak::COMMAND,
     hbreak::COMMAND,
@@ -106,13 +105,26 @@ pub const TABLE: Commands = Commands(&[
     signals::COMMAND,
     signal::COMMAND,
     queue_signal::COMMAND,
+    gcore::COMMAND,
+    syscall::COMMAND,
+    x::COMMAND,
+    find::COMMAND,
+    dump::COMMAND,
+    restore::COMMAND,
+    maps::COMMAND,
+    fds::COMMAND,
+    auxv::COMMAND,
+    environ::COMMAND,
+    disassemble::COMMAND,
+    regs::COMMAND,
+    print::COMMAND,
+    set::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,
     try_::COMMAND,
     shell::COMMAND,
     history::COMMAND,
-    set::COMMAND,
     show::COMMAND,
     help::COMMAND,
     quit::COMMAND,

@@ -13,14 +13,15 @@ use super::failure::Interrupted;
 use super::forks::Forks;
 use super::hooks;
 use super::looking::Looking;
+use super::seen::Seen;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, End, Launch, Leaving, Metronome, News, Origin, Process, Released, Repaired, Resumed, Rules,
-    Signal, StopReport, Tracer, Usage, Why,
+    self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process,
+    Released, Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -100,6 +101,7 @@ pub struct Session {
     pub variables: Variables,
     /// What `x` showed last, and what an empty line runs.
     pub looking: Looking,
+    pub(super) seen: Seen,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -145,6 +147,7 @@ impl Session {
             settings: Settings::default(),
             variables: Variables::default(),
             looking: Looking::default(),
+            seen: Seen::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,
@@ -236,6 +239,7 @@ impl Session {
         // Threads of it that were still to be let go are its threads again.
         self.leaving.retain(|leaving| leaving.process != facts.report.process);
         self.selected = Some(facts.report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         self.pass_on_news();
@@ -252,6 +256,7 @@ impl Session {
         let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         Ok(report)
@@ -259,6 +264,7 @@ impl Session {
 
     /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
+        self.note_registers();
         let (selected, variables) = (self.selected, self.variables.clone());
         let process = self.process()?;
         process.lend_variables(variables);
@@ -281,6 +287,21 @@ impl Session {
         let tid = self.selected.context("no thread is selected")?;
         self.process()?.give_signal(tid, signal)?;
         Ok(tid)
+    }
+
+    /// Sets a catchpoint for this process and those to come. A running process takes note of it at once.
+    pub fn catch(&mut self, what: Catch, temporary: bool) -> anyhow::Result<Catchpoint> {
+        let catchpoint = self.rules.catches.add(self.rules.next_number(), what, temporary);
+        self.renew_rules()?;
+        Ok(catchpoint)
+    }
+
+    /// Makes a running process take note of changed catchpoints.
+    pub fn renew_rules(&mut self) -> anyhow::Result<()> {
+        if self.process.is_some() {
+            self.briefly(|_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// Stops the process.
@@ -350,6 +371,30 @@ impl Session {
             }
             self.attend(deadline)?;
         }
+    }
+
+    /// Takes in what has come, for a command that is busy itself and not waiting. Fails if it is to stop. The leash counts
+    /// from the command's end.
+    pub fn glance(&mut self) -> anyhow::Result<()> {
+        self.last_command = Instant::now();
+        self.attend(Some(Instant::now()))
+    }
+
+    /// Takes what a core is written from: see [`Process::begin_core`].
+    pub fn begin_core(&mut self) -> anyhow::Result<CoreImage> {
+        let image = self.process()?.begin_core();
+        self.pass_on_news();
+        Ok(image?)
+    }
+
+    /// Gives it back. `None`: the process has ended meanwhile.
+    pub fn end_core(&mut self, image: CoreImage) -> anyhow::Result<Option<CoreFacts>> {
+        let Some(process) = self.process.as_mut().filter(|process| process.pid() == image.process_id()) else {
+            return Ok(None);
+        };
+        let facts = process.end_core(image);
+        self.pass_on_news();
+        Ok(Some(facts?))
     }
 
     /// The bell that makes a wait look at its condition again, from another thread.
@@ -565,6 +610,7 @@ impl Session {
         let Some(process) = &mut self.process else { return };
         let held = process.held_for().unwrap_or_default();
         let pid = process.pid();
+        self.seen = Seen::of(process, self.selected);
         // In the background: the terminal stays with the person who has forgotten it.
         if process.resume(false).is_ok() {
             self.tell(News::LeashOver { process: pid, held_ms: held.as_millis() as u64 });

@@ -84,6 +84,22 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A system call cannot be made in a thread without harm to it, or did not come back.
+    #[error("cannot make a system call in thread {tid}: {why}")]
+    NoCalls {
+        /// The thread.
+        tid: Tid,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A core file could not be made.
+    #[error("cannot take a core of process {pid}: {why}")]
+    NoCore {
+        /// The process.
+        pid: Pid,
+        /// Why not.
+        why: String,
+    },
     /// There is no breakpoint with this number.
     #[error("no breakpoint {0}")]
     NoBreakpoint(u32),

@@ -2,11 +2,15 @@
 
 mod attach;
 mod breakpoints;
+mod callable;
+mod calls;
+mod catch;
 mod decide;
 pub mod disasm;
 mod error;
 pub mod expr;
 mod flow;
+mod gcore;
 mod halt;
 mod inject;
 mod launch;
@@ -28,8 +32,11 @@ mod thread;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair};
+pub use calls::{CallResult, call_number, refuse_call};
+pub use catch::{Catch, Catches, Catchpoint, Caught};
 pub use error::{Error, Result};
 pub use flow::Return;
+pub use gcore::{CoreFacts, CoreFault, CoreImage, CoreWriter};
 pub use launch::{Launch, launch};
 pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;
@@ -41,7 +48,7 @@ pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use scene::{Scene, Symbols};
 pub use signals::{Disposition, Handling, SignalTable};
-pub use syscalls::Syscall;
+pub use syscalls::{Syscall, syscall_groups, syscalls_called};
 pub use thread::StoppedThread;
 
 pub use crate::kernel::arch::{Bank, Extended, FLAGS, GENERAL, Number, RegisterId, Registers, X87_CONTROL};

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Caught;
 use super::breakpoints::Access;
 use super::listing::Place;
 use crate::addr::{Pid, Tid};
@@ -28,6 +29,14 @@ pub enum Why {
         signal: Signal,
         /// From whom.
         origin: Option<SignalOrigin>,
+    },
+    /// A catchpoint was hit.
+    Catch {
+        /// Its number.
+        catchpoint: u32,
+        /// By what.
+        #[serde(flatten)]
+        event: Caught,
     },
     /// The program, which godbg started, wants the terminal (SIGTTIN, SIGTTOU); `continue` gives it.
     Terminal {
@@ -247,6 +256,17 @@ pub enum News {
         process: Pid,
         /// How long it had been held, in milliseconds.
         held_ms: u64,
+    },
+    /// A file is being written: told to people who wait for it.
+    Progress {
+        /// The process.
+        process: Pid,
+        /// Which file.
+        file: String,
+        /// Bytes so far.
+        bytes: u64,
+        /// Of how many.
+        total_bytes: u64,
     },
     /// More happened than anybody came to read: the oldest events were dropped.
     Missed {

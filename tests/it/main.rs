@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod catching;
 mod disassembly;
 mod exec;
 mod harness;
@@ -11,6 +12,7 @@ mod leaving;
 mod memory;
 mod oracle;
 mod readme;
+mod registers;
 mod schema;
 mod sessions;
 mod signals;
