@@ -171,8 +171,8 @@ impl Reader<'_> {
 }
 
 /// The number of the breakpoint at an address.
-fn breakpoint_at(_process: &Process, _addr: RuntimeAddr) -> Option<u32> {
-    None
+fn breakpoint_at(process: &Process, addr: RuntimeAddr) -> Option<u32> {
+    process.breakpoint_at(addr).map(|breakpoint| breakpoint.number)
 }
 
 /// Adds instructions to a page, aligned: marks, address and place, bytes if they are wanted, text, and what is referred to.

@@ -235,7 +235,7 @@ mod tests {
             (&[0xe8, 0, 0, 0, 0], "call   0x1005", "call   0x1005"),
             (&[0x48, 0x8b, 0x05, 0x10, 0, 0, 0], "mov    0x10(%rip),%rax", "mov    rax,QWORD PTR [rip+0x10]"),
             (&[0xc3], "ret", "ret"),
-            (&[0x06], "(bad)", "(bad)"),
+            (&[0x06, 0x00], "(bad)", "(bad)"),
         ] {
             assert_eq!(texts(bytes, Flavor::Att), [att]);
             assert_eq!(texts(bytes, Flavor::Intel), [intel]);

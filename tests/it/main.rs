@@ -9,6 +9,7 @@ mod harness;
 mod layers;
 mod leash;
 mod leaving;
+mod memory;
 mod oracle;
 mod readme;
 mod registers;

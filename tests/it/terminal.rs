@@ -284,3 +284,20 @@ fn banner_and_prompt() {
     let quiet = Pty::at_prompt(Godbg::new().arg("-q"));
     assert_eq!(quiet.text().trim(), "godbg>");
 }
+
+#[test]
+fn an_empty_line_goes_on_where_the_last_look_ended() {
+    let target = Fixture::start("memory", &[]);
+    let mut godbg = attached(target.pid());
+    for (line, expected) in [
+        ("x/2xw 0x1000000", "\n0x1000000 <[anon]>:"),
+        ("", "\n0x1000008 <[anon]+0x8>:"),
+        ("", "\n0x1000010 <[anon]+0x10>:"),
+        ("disassemble -n 2 0x1007000", "   0x1007001 <[anon]+0x1>:"),
+        ("", "   0x1007009 <[anon]+0x9>:"),
+    ] {
+        godbg.line(line);
+        godbg.expect(expected);
+        godbg.expect_prompt(&format!("[{} stopped] godbg>", target.pid()));
+    }
+}

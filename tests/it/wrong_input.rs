@@ -114,7 +114,24 @@ fn a_second_attach() {
 
 #[test]
 fn commands_that_need_a_process() {
-    for command in ["detach", "threads", "thread 1", "wait", "continue", "interrupt", "kill"] {
+    for command in [
+        "detach",
+        "threads",
+        "thread 1",
+        "wait",
+        "continue",
+        "interrupt",
+        "kill",
+        "x/x 1",
+        "find 1, 2, 3",
+        "dump f 1, 2",
+        "restore f 1",
+        "maps",
+        "fds",
+        "auxv",
+        "environ",
+        "disassemble",
+    ] {
         fails(command).complains_of_one(&["no process", "nothing is attached", "not attached", "needs a process"]);
     }
 }
