@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod calls;
 mod exec;
+mod gcore;
 mod harness;
 mod layers;
 mod leash;

@@ -21,6 +21,7 @@ use super::process::{Phase, Process};
 use super::thread::{State, Thread};
 use super::{Error, Result};
 use crate::addr::{Pid, Tid};
+use crate::kernel::arch::{Registers, in_intels_places};
 use crate::kernel::memory::Memory;
 use crate::kernel::pagemap::Pagemap;
 use crate::kernel::proc::{self, SyscallNow};
@@ -178,7 +179,7 @@ impl Process {
         if !matches!(thread.state, State::Stopped(_)) {
             // It sleeps in the kernel and cannot be asked.
             let Ok(SyscallNow::In { number, args, sp, pc }) = proc::syscall_now(self.pid, tid) else { return None };
-            let registers = crate::kernel::arch::Registers::asleep_in(number, args, sp, pc);
+            let registers = Registers::asleep_in(number, args, sp, pc);
             let (float, extended) = (Vec::new(), Vec::new());
             return Some(ThreadImage { tid, registers, float, extended, signal: None, blocked: 0 });
         }
@@ -189,7 +190,7 @@ impl Process {
             registers: tracer.registers(tid).ok()?,
             float: tracer.float_registers(tid).ok()?,
             // ENODEV: no XSAVE.
-            extended: tracer.extended_registers(tid).unwrap_or_default(),
+            extended: in_intels_places(tracer.extended_registers(tid).unwrap_or_default()),
             signal: signal.and_then(|signal| Some((signal, tracer.signal_info(tid).ok()?))),
             blocked: tracer.signal_mask(tid).unwrap_or(0),
         })
