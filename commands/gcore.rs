@@ -18,7 +18,7 @@ use crate::target::{CoreImage, CoreWriter, News};
 pub(super) const COMMAND: Command = Command {
     name: "gcore",
     aliases: &["generate-core-file"],
-    group: Group::Process,
+    group: Group::Looking,
     summary: "Write an ELF core of the live process",
     needs: Needs::Process,
     words: Words::Split,

@@ -30,13 +30,18 @@ use crate::kernel::regions::{self, Region};
 /// Memory that a fork does not copy (MADV_DONTFORK, MADV_WIPEONFORK) is read while the process is held: so much at most.
 const MOST_UNFORKED: u64 = 32 << 20;
 
+/// A mapping that a fork would not have, with its content.
+struct Unforked {
+    region: Region,
+    bytes: Vec<u8>,
+}
+
 /// All that a core is written from. To be given back by [`Process::end_core`].
 pub struct CoreImage {
     process: ProcessImage,
     threads: Vec<ThreadImage>,
     regions: Vec<Region>,
-    /// What a fork would not have, with its content.
-    unforked: Vec<(Region, Vec<u8>)>,
+    unforked: Vec<Unforked>,
     memory: Memory,
     pagemap: Pagemap,
     filter: u32,
@@ -123,7 +128,7 @@ impl Process {
         &self,
         threads: Vec<ThreadImage>,
         copy: Option<Copy>,
-        unforked: Vec<(Region, Vec<u8>)>,
+        unforked: Vec<Unforked>,
     ) -> std::result::Result<CoreImage, String> {
         let said = |what: &'static str| move |error: std::io::Error| format!("cannot read its {what}: {error}");
         let live = self.live_tid();
@@ -131,8 +136,8 @@ impl Process {
         let source_pid = copy.as_ref().map_or(self.pid, |_| Pid(source.0));
         let mut regions = regions::of(source).map_err(said("mappings"))?;
         // A fork shows what it was not given as empty or not at all.
-        regions.retain(|region| !unforked.iter().any(|(known, _)| known.mapping.start == region.mapping.start));
-        regions.extend(unforked.iter().map(|(region, _)| region.clone()));
+        regions.retain(|region| !unforked.iter().any(|known| known.region.mapping.start == region.mapping.start));
+        regions.extend(unforked.iter().map(|known| known.region.clone()));
         regions.sort_by_key(|region| region.mapping.start);
         Ok(CoreImage {
             process: ProcessImage {
@@ -197,7 +202,7 @@ impl Process {
     }
 
     /// Forks the memory, and reads what the fork does not get. Why not, if it cannot be done.
-    fn copy_memory(&mut self, before: &[Region]) -> std::result::Result<(Copy, Vec<(Region, Vec<u8>)>), String> {
+    fn copy_memory(&mut self, before: &[Region]) -> std::result::Result<(Copy, Vec<Unforked>), String> {
         if let Some(why) = forbids_fork(before) {
             return Err(why.into());
         }
@@ -207,7 +212,9 @@ impl Process {
         if read.iter().map(|region| region.length()).sum::<u64>() > MOST_UNFORKED {
             return Err("too much of its memory is not copied by a fork (MADV_DONTFORK)".into());
         }
-        let rest = read.into_iter().map(|region| (region.clone(), self.read_region(region))).collect();
+        let unforked =
+            read.into_iter().map(|region| Unforked { region: region.clone(), bytes: self.read_region(region) });
+        let rest = unforked.collect();
         let copy = self.fork_copy().map_err(|error| error.to_string())?;
         Ok((copy, rest))
     }

@@ -129,7 +129,7 @@ impl<'a> CoreWriter<'a> {
         let end = RuntimeAddr(segment.start.0 + segment.kept);
         match rest {
             Rest::Known(index) => {
-                let (from, bytes) = (self.layout.offsets[self.current], &self.image.unforked[*index].1);
+                let (from, bytes) = (self.layout.offsets[self.current], &self.image.unforked[*index].bytes);
                 write_pages(&self.file, bytes, from)?;
                 *rest = Rest::Done;
             }
@@ -208,7 +208,7 @@ fn add_segments(
     let mapping = &region.mapping;
     let (start, end) = (mapping.start, mapping.end);
     let access = [mapping.read, mapping.write, mapping.execute];
-    let known = image.unforked.iter().position(|(known, _)| known.mapping.start == start);
+    let known = image.unforked.iter().position(|known| known.region.mapping.start == start);
     let (kept, rest) = match (amount(region, image.filter, all), known) {
         (Amount::Present, None) if region.length() >= GIANT => {
             (last_present(image, start, end)? - start.0, Rest::Present(start))
