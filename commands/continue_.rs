@@ -38,6 +38,8 @@ struct Args {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
+// One a command: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Continued {
     /// It runs in the background.
     Running { process: Pid },

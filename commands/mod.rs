@@ -4,18 +4,25 @@ use crate::session::Commands;
 
 mod advance;
 mod attach;
+mod auxv;
 mod awatch;
 mod break_;
 mod breakpoints;
+mod catch;
 mod clear;
 mod clearall;
 mod condition;
 mod continue_;
 mod detach;
 mod disable;
+mod disassemble;
+mod dump;
 mod echo;
 mod enable;
+mod environ;
 mod exec;
+mod fds;
+mod find;
 mod finish;
 mod gcore;
 mod handle;
@@ -26,12 +33,16 @@ mod ignore;
 mod interrupt;
 mod kill;
 mod maintenance;
+mod maps;
 mod nexti;
 mod on;
+mod print;
 mod ps;
 mod queue_signal;
 mod quit;
+mod regs;
 mod repair;
+mod restore;
 mod rwatch;
 mod set;
 mod shell;
@@ -44,6 +55,7 @@ mod status;
 mod stepi;
 mod syscall;
 mod tbreak;
+mod tcatch;
 mod thread;
 mod threads;
 mod trace;
@@ -51,6 +63,7 @@ mod try_;
 mod until;
 mod wait;
 mod watch;
+mod x;
 
 /// All commands.
 pub const TABLE: Commands = Commands(&[
@@ -66,6 +79,8 @@ pub const TABLE: Commands = Commands(&[
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
+    catch::COMMAND,
+    tcatch::COMMAND,
     break_::COMMAND,
     tbreak::COMMAND,
     hbreak::COMMAND,
@@ -92,13 +107,24 @@ pub const TABLE: Commands = Commands(&[
     queue_signal::COMMAND,
     gcore::COMMAND,
     syscall::COMMAND,
+    x::COMMAND,
+    find::COMMAND,
+    dump::COMMAND,
+    restore::COMMAND,
+    maps::COMMAND,
+    fds::COMMAND,
+    auxv::COMMAND,
+    environ::COMMAND,
+    disassemble::COMMAND,
+    regs::COMMAND,
+    print::COMMAND,
+    set::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,
     try_::COMMAND,
     shell::COMMAND,
     history::COMMAND,
-    set::COMMAND,
     show::COMMAND,
     help::COMMAND,
     quit::COMMAND,

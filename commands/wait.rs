@@ -109,6 +109,7 @@ fn meaning(status: u32) -> String {
     use crate::target::Signal;
     let signal = Signal((status >> 8 & 0x7f) as i32);
     match status >> 16 {
+        0 if status & 0x8000 != 0 => "entry to a system call or return from it".into(),
         0 => format!("{signal} is about to be delivered"),
         128 if signal == Signal::TRAP => "stop asked for by the tracer".into(),
         128 => format!("job control stop, {signal}"),
@@ -116,6 +117,8 @@ fn meaning(status: u32) -> String {
         2 => "vfork event".into(),
         3 => "clone event: it has made a thread".into(),
         4 => "exec event".into(),
+        5 => "the child of a vfork has executed a program or ended".into(),
+        6 => "exit event: the thread is about to end".into(),
         event => format!("ptrace event {event}"),
     }
 }

@@ -81,6 +81,22 @@ impl Tracer {
         request(libc::PTRACE_SYSCALL, tid, 0, number(signal))
     }
 
+    /// PTRACE_GET_SYSCALL_INFO: whether a thread in a syscall-stop enters or leaves its call. `None`: it is in neither.
+    pub fn syscall_stop(self, tid: Tid) -> Result<Option<SyscallStop>, Errno> {
+        let mut info = SyscallInfo::default();
+        request(libc::PTRACE_GET_SYSCALL_INFO, tid, mem::size_of::<SyscallInfo>(), &raw mut info as usize)?;
+        let [number, args @ ..] = info.words;
+        Ok(match info.op {
+            libc::PTRACE_SYSCALL_INFO_ENTRY => {
+                Some(SyscallStop::Entry { number, args, native: info.arch == AUDIT_ARCH_NATIVE })
+            }
+            libc::PTRACE_SYSCALL_INFO_EXIT => {
+                Some(SyscallStop::Exit { result: number as i64, is_error: args[0] & 0xff != 0 })
+            }
+            _ => None,
+        })
+    }
+
     /// PTRACE_GETEVENTMSG: the new tid of a clone, fork or vfork, the former tid of an exec.
     pub fn event_message(self, tid: Tid) -> Result<u64, Errno> {
         let mut message: libc::c_ulong = 0;
@@ -239,6 +255,42 @@ pub struct Follow {
     /// PTRACE_O_TRACEEXIT: a thread is about to end.
     pub exit: bool,
 }
+
+/// A syscall-stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyscallStop {
+    /// The call is about to begin.
+    Entry {
+        /// Its number.
+        number: u64,
+        /// All six argument registers.
+        args: [u64; 6],
+        /// Whether the number is of this machine's own convention: 32-bit programs have another.
+        native: bool,
+    },
+    /// The call returns.
+    Exit {
+        /// What it returns, a negative error number if it failed.
+        result: i64,
+        /// Whether it failed.
+        is_error: bool,
+    },
+}
+
+/// `struct ptrace_syscall_info` (include/uapi/linux/ptrace.h). At an exit the second of the words begins with `is_error`.
+#[derive(Default)]
+#[repr(C)]
+struct SyscallInfo {
+    op: u8,
+    padding: [u8; 3],
+    arch: u32,
+    instruction_pointer: u64,
+    stack_pointer: u64,
+    words: [u64; 7],
+}
+
+/// `AUDIT_ARCH_X86_64` (include/uapi/linux/audit.h).
+const AUDIT_ARCH_NATIVE: u32 = 0xc000_003e;
 
 /// A raw `siginfo_t`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -123,6 +123,14 @@ fn report_of(code: i32, status: i32) -> Option<Report> {
     }
 }
 
+/// How a thread ends, from the wait status that PTRACE_EVENT_EXIT gives with it (ptrace(2)).
+pub fn end_of_status(status: i32) -> End {
+    match status & 0x7f {
+        0 => End::Exited { status: status >> 8 & 0xff },
+        signal => End::Killed { signal: Signal(signal), core: status & 0x80 != 0 },
+    }
+}
+
 /// The system call itself, for its fifth argument, which libc's wrapper leaves out: the resource usage. The kernel sums
 /// that over all threads of the process, so asking for it with each thread would be quadratic.
 fn waitid(
@@ -246,5 +254,7 @@ mod tests {
         let killed = End::Killed { signal: Signal::SEGV, core: true };
         assert_eq!(report_of(libc::CLD_DUMPED, 11), Some(Report::Ended(killed, 0x8b)));
         assert_eq!(report_of(0, 0), None);
+        assert_eq!(end_of_status(0x300), End::Exited { status: 3 });
+        assert_eq!(end_of_status(0x8b), killed);
     }
 }

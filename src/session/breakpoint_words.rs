@@ -116,7 +116,7 @@ mod tests {
             ("notify+0x10", words("notify+0x10", None, None, false, false)),
             ("threadfn", words("threadfn", None, None, false, false)),
         ] {
-            assert_eq!(parse(text, "").as_ref(), Ok(&expected), "{text}");
+            assert_eq!(parse(text, "").ok().as_ref(), Some(&expected), "{text}");
         }
         for (text, complaint) in [
             ("", "a location is missing"),

@@ -1,5 +1,6 @@
 //! Events as lines for people. The data is `target`'s; what is said of it stands here.
 
+use super::catch_words::{caught_name, caught_words};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -8,11 +9,13 @@ use super::page::{Page, Span, Style};
 use super::reply::Show;
 use super::signal_words::signal_words;
 use super::{duration, size};
-use crate::target::{Access, Birth, End, LateThread, News, Place, Signal, StopReport, TracedValue, Why};
+use crate::target::{Access, Birth, Caught, End, LateThread, News, Place, Signal, StopReport, TracedValue, Why};
 
 /// What is told unasked.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
+// Events are moved a few times each: boxing them would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 pub enum Event {
     /// Something happened to a target.
     Happened(News),
@@ -49,6 +52,7 @@ pub fn why_words(why: &Why) -> String {
         Why::Start => "start".into(),
         Why::Exec => "exec".into(),
         Why::Signal { signal, .. } => format!("signal {signal}"),
+        Why::Catch { event, .. } => format!("catch {}", caught_name(event)),
         Why::Terminal { signal } => format!("terminal ({signal})"),
         Why::JobControl { signal } => format!("job control ({signal})"),
         Why::Breakpoint { number } => format!("breakpoint {number}"),
@@ -108,6 +112,9 @@ impl Show for StopReport {
             Why::Interrupt => "interrupted".into(),
             Why::Start => "it stands at its first instruction".into(),
             Why::Exec => "it has executed another program".into(),
+            Why::Catch { catchpoint, event } => {
+                format!("{} (catchpoint {catchpoint})", caught_words(*process, event, sender_name.as_deref()))
+            }
             Why::Terminal { signal } => format!("it wants the terminal ({signal}); continue gives it"),
             Why::JobControl { signal } => format!("job control stopped it ({signal})"),
             Why::Breakpoint { number } => format!("breakpoint {number}"),
@@ -120,7 +127,11 @@ impl Show for StopReport {
                 format!("it was given {}", signal_words(*process, *signal, *origin, sender_name.as_deref()))
             }
         };
-        let style = if matches!(why, Why::Signal { .. }) { Style::Warn } else { Style::Plain };
+        let style = if matches!(why, Why::Signal { .. } | Why::Catch { event: Caught::Signal { .. }, .. }) {
+            Style::Warn
+        } else {
+            Style::Plain
+        };
         let place = place.as_ref().map(|place| format!(" at {}", place_words(place)));
         page.spans(vec![
             Span::new(format!("process {process} stopped: "), Style::Strong),

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::duration;
 use super::failure::Failure;
+use crate::target::disasm::Flavor;
 
 /// When to use colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -30,11 +31,13 @@ pub struct Settings {
     pub color: Color,
     /// How many columns listings may take; the terminal's own if none.
     pub width: Option<u16>,
+    /// How instructions are written.
+    pub flavor: Flavor,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { leash: None, confirm: true, color: Color::Auto, width: None }
+        Settings { leash: None, confirm: true, color: Color::Auto, width: None, flavor: Flavor::Att }
     }
 }
 
@@ -92,7 +95,24 @@ pub const ALL: &[Setting] = &[
             Some(())
         },
     },
+    Setting {
+        name: "disassembly",
+        values: "att|intel",
+        summary: "how instructions are written",
+        get: |settings| if settings.flavor == Flavor::Intel { "intel".into() } else { "att".into() },
+        set: |settings, text| {
+            settings.flavor = match text {
+                "att" => Flavor::Att,
+                "intel" => Flavor::Intel,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
 ];
+
+/// gdb's names for settings that have another one here.
+const ALIASES: &[(&str, &str)] = &[("disassembly-flavor", "disassembly")];
 
 fn on_off(value: bool) -> &'static str {
     if value { "on" } else { "off" }
@@ -108,6 +128,7 @@ fn parse_on_off(text: &str) -> Option<bool> {
 
 /// Finds a setting by its name.
 pub fn find(name: &str) -> Result<&'static Setting, Failure> {
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own);
     let names: Vec<&str> = ALL.iter().map(|setting| setting.name).collect();
     let hint = format!("the settings are {}", names.join(", "));
     let short: String = name.chars().take(60).collect();

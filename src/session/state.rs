@@ -12,14 +12,16 @@ use super::event::Event;
 use super::failure::Interrupted;
 use super::forks::Forks;
 use super::hooks;
+use super::looking::Looking;
+use super::seen::Seen;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process, Released,
-    Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
+    self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process,
+    Released, Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -97,6 +99,9 @@ pub struct Session {
     pub settings: Settings,
     /// Convenience variables and the history of printed values.
     pub variables: Variables,
+    /// What `x` showed last, and what an empty line runs.
+    pub looking: Looking,
+    pub(super) seen: Seen,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -141,6 +146,8 @@ impl Session {
             last_end: None,
             settings: Settings::default(),
             variables: Variables::default(),
+            looking: Looking::default(),
+            seen: Seen::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,
@@ -232,6 +239,7 @@ impl Session {
         // Threads of it that were still to be let go are its threads again.
         self.leaving.retain(|leaving| leaving.process != facts.report.process);
         self.selected = Some(facts.report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         self.pass_on_news();
@@ -248,6 +256,7 @@ impl Session {
         let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         Ok(report)
@@ -255,6 +264,7 @@ impl Session {
 
     /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
+        self.note_registers();
         let (selected, variables) = (self.selected, self.variables.clone());
         let process = self.process()?;
         process.lend_variables(variables);
@@ -277,6 +287,21 @@ impl Session {
         let tid = self.selected.context("no thread is selected")?;
         self.process()?.give_signal(tid, signal)?;
         Ok(tid)
+    }
+
+    /// Sets a catchpoint for this process and those to come. A running process takes note of it at once.
+    pub fn catch(&mut self, what: Catch, temporary: bool) -> anyhow::Result<Catchpoint> {
+        let catchpoint = self.rules.catches.add(self.rules.next_number(), what, temporary);
+        self.renew_rules()?;
+        Ok(catchpoint)
+    }
+
+    /// Makes a running process take note of changed catchpoints.
+    pub fn renew_rules(&mut self) -> anyhow::Result<()> {
+        if self.process.is_some() {
+            self.briefly(|_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// Stops the process.
@@ -456,7 +481,7 @@ impl Session {
 
     /// Waits for one thing to come, takes it in, and fails if there is a request to stop: one that came just before the
     /// command began counts too.
-    fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+    pub(super) fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
         if self.request.is_some() {
             anyhow::bail!(Interrupted);
         }
@@ -585,6 +610,7 @@ impl Session {
         let Some(process) = &mut self.process else { return };
         let held = process.held_for().unwrap_or_default();
         let pid = process.pid();
+        self.seen = Seen::of(process, self.selected);
         // In the background: the terminal stays with the person who has forgotten it.
         if process.resume(false).is_ok() {
             self.tell(News::LeashOver { process: pid, held_ms: held.as_millis() as u64 });

@@ -43,6 +43,8 @@ pub struct Outbox {
 }
 
 /// One thing that the tracer thread tells, in the order in which it happened.
+// As for events.
+#[allow(clippy::large_enum_variant)]
 pub enum Post {
     /// An event.
     Event(Event),

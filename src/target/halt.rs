@@ -69,7 +69,7 @@ impl Process {
     }
 
     /// Waits for every thread that was asked to stop. New ones that these tell of are waited for too.
-    fn gather(&mut self, since: Instant, why: Why) {
+    pub(super) fn gather(&mut self, since: Instant, why: Why) {
         let mut hurried = false;
         loop {
             let awaited: Vec<Tid> = self.threads.iter().filter(|(_, t)| t.is_awaited()).map(|(tid, _)| *tid).collect();

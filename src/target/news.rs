@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Caught;
 use super::breakpoints::Access;
 use super::listing::Place;
 use crate::addr::{Pid, Tid};
@@ -28,6 +29,14 @@ pub enum Why {
         signal: Signal,
         /// From whom.
         origin: Option<SignalOrigin>,
+    },
+    /// A catchpoint was hit.
+    Catch {
+        /// Its number.
+        catchpoint: u32,
+        /// By what.
+        #[serde(flatten)]
+        event: Caught,
     },
     /// The program, which godbg started, wants the terminal (SIGTTIN, SIGTTOU); `continue` gives it.
     Terminal {

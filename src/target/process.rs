@@ -212,6 +212,7 @@ impl Process {
         if self.report_next() {
             return Ok(Resumed::Runs);
         }
+        self.renew_options();
         let stays = self.is_job_stopped();
         if foreground
             && !stays
@@ -243,11 +244,16 @@ impl Process {
                 self.tracer.listen(tid)
             }
             State::Stopped(_) => {
+                let (at_entry, inside) = (thread.is_at_entry(), thread.is_inside_call());
                 let signal = self.signal_for(tid, false);
                 self.threads.entry(tid).and_modify(|thread| thread.state = State::Running);
                 self.sync_debug(tid);
-                self.leave_site(tid, signal.is_some());
-                self.tracer.cont(tid, signal)
+                // Inside a call registers are not the program's alone: changed ones would change or lose the call.
+                if !inside {
+                    self.leave_site(tid, signal.is_some());
+                }
+                // The return from a call is seen too where its entry was.
+                if at_entry { self.tracer.cont_to_syscall(tid, signal) } else { self.go_on(tid, signal) }
             }
             // A late thread answers its interrupt when it wakes, and is let on then.
             State::Stopping { late: true } => {
@@ -299,6 +305,7 @@ impl Process {
     /// While it is held nothing stops any more but late threads and children. Stopped threads end only with all of the
     /// process, or by a late thread's exec, so that one of them tells for all whether they live.
     fn take_in_held(&mut self) {
+        self.pass_by_deadly_exits();
         let witness = self.threads.iter().find(|(_, thread)| matches!(thread.state, State::Stopped(_)));
         let lives = witness.is_some_and(|(tid, _)| matches!(wait::look(*tid), Ok(Some(Report::Stopped(..)))));
         if !lives {
@@ -364,6 +371,9 @@ impl Process {
         let origin = self.origin_of(tid, stop);
         self.note_stop(tid, stop, origin, Why::Interrupt);
         self.mend_call(tid, stop);
+        if let Some(why) = self.take_caught(tid) {
+            return self.stop_for(tid, why);
+        }
         if self.steering.is_active() {
             if self.steer(tid, stop) {
                 return;
@@ -373,8 +383,8 @@ impl Process {
         let started = self.origin == Origin::Started;
         let request = match decide::after_stop(stop, origin, started, listening, &self.rules.signals) {
             Action::Report(why) => return self.stop_for(tid, why),
-            Action::Resume => self.tracer.cont(tid, None),
-            Action::Pass(signal) => self.tracer.cont(tid, Some(signal)),
+            Action::Resume => self.go_on(tid, None),
+            Action::Pass(signal) => self.go_on(tid, Some(signal)),
             Action::Listen => self.tracer.listen(tid),
         };
         if let Some(thread) = self.threads.get_mut(&tid) {
@@ -383,7 +393,7 @@ impl Process {
         // ESRCH: it was killed since, and its end comes next. If it stands there all the same, the stop was one that must be
         // taken before it can be let on: looking at it for ever would be a loop.
         if request == Err(Errno::ESRCH) && matches!(wait::look(tid), Ok(Some(Report::Stopped(..)))) {
-            let _ = wait::take_stop(tid).and_then(|_| self.tracer.cont(tid, None));
+            let _ = wait::take_stop(tid).and_then(|_| self.go_on(tid, None));
         }
         self.release_strays();
     }
@@ -426,6 +436,10 @@ impl Process {
             thread.why = decide::why_stopped(stop, origin, started, asked, &self.rules.signals);
             thread.for_godbg = decide::is_for_godbg(stop, origin, started);
             thread.order = None;
+            if matches!(stop, Stop::Interrupt | Stop::Group(_) | Stop::Signal(_)) {
+                // These come outside of calls: a return that was not to be seen has passed.
+                thread.call = None;
+            }
             thread.int3 = decide::is_int3(stop, origin).then_some(false);
         }
         if let Some(signal) = decide::is_told(stop, origin, started, &self.rules.signals) {
@@ -434,6 +448,9 @@ impl Process {
         match stop {
             Stop::Exec => self.note_exec(tid),
             stop => self.note_birth_event(tid, stop),
+        }
+        if let Some(why) = self.caught(tid, stop, origin) {
+            self.unreported.push_back((tid, why));
         }
     }
 

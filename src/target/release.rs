@@ -53,6 +53,10 @@ impl Process {
         };
         self.drop_copy();
         self.clear_steering();
+        self.leave_entries();
+        if matches!(self.phase, Phase::Ended { .. }) {
+            return Err(Error::Ended(self.pid));
+        }
         self.mark_released();
         let mut left = Vec::new();
         for (tid, thread) in &self.threads {
@@ -115,6 +119,8 @@ impl Process {
                         break;
                     }
                     Ok(None) => drop(wait::look_until_beat(tid)),
+                    // Where ends are caught, a killed thread stops before its end.
+                    Ok(Some(Report::Stopped(Stop::Exiting, _))) => drop(self.tracer.cont(tid, None)),
                     // A stop that SIGKILL is about to end.
                     Ok(Some(Report::Stopped(..))) => wait::until_beat(),
                     Err(_) => break,

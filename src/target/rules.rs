@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use super::catch::Catches;
 use super::signals::SignalTable;
 use crate::addr::RuntimeAddr;
 use crate::kernel::maps::Mappings;
@@ -12,6 +13,8 @@ use crate::kernel::maps::Mappings;
 pub struct Rules {
     /// What is done with each signal.
     pub signals: SignalTable,
+    /// What is caught.
+    pub catches: Catches,
     /// Finds what a breakpoint's location names in a program that was just executed. None: addresses are lost then.
     pub locate: Cell<Option<Locate>>,
     last_number: Cell<u32>,

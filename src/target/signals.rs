@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::process::Process;
 use super::thread::{State, Thread};
-use super::{Error, News, Result, Why};
+use super::{Caught, Error, News, Result, Why};
 use crate::addr::Tid;
 use crate::kernel::signal::{Signal, SignalOrigin};
 use crate::kernel::wait::Stop;
@@ -154,7 +154,11 @@ impl Process {
     /// The name of the process that sent a signal. The kernel tells its pid as the target's PID namespace has it: what that
     /// means in ours is known only where both are the same.
     pub(super) fn sender_name(&self, why: &Why) -> Option<String> {
-        let Why::Signal { origin: Some(origin), .. } = why else { return None };
+        let (Why::Signal { origin: Some(origin), .. }
+        | Why::Catch { event: Caught::Signal { origin: Some(origin), .. }, .. }) = why
+        else {
+            return None;
+        };
         let sender = origin.sender.filter(|sender| sender.0 > 0)?;
         let same = proc::namespace_differs(self.pid, "pid") == Some(false);
         same.then(|| proc::thread_name(sender, sender.leader()).ok()).flatten()

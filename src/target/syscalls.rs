@@ -90,6 +90,64 @@ impl Syscall {
     }
 }
 
+/// The system calls that a word means: a name, a number, or `group:NAME` (`g:NAME`) as gdb has them.
+pub fn syscalls_called(word: &str) -> Option<Vec<u64>> {
+    if let Some(group) = word.strip_prefix("group:").or_else(|| word.strip_prefix("g:")) {
+        let names = GROUPS.iter().find(|(name, _)| *name == group)?.1;
+        return Some(names.split_whitespace().filter_map(arch::syscall_number).collect());
+    }
+    let number = word.parse::<u64>().ok().filter(|number| *number < LARGEST_NUMBER);
+    number.or_else(|| arch::syscall_number(word)).map(|number| vec![number])
+}
+
+/// The groups of [`syscalls_called`], for hints.
+pub fn syscall_groups() -> Vec<&'static str> {
+    GROUPS.iter().map(|(name, _)| *name).collect()
+}
+
+/// No machine has a system call with a larger number.
+const LARGEST_NUMBER: u64 = 1024;
+
+/// Calls that belong together, after strace's classes (strace(1), `-e trace=%CLASS`).
+const GROUPS: [(&str, &str); 7] = [
+    (
+        "file",
+        "open openat openat2 creat stat lstat newfstatat statx access faccessat faccessat2 execve execveat chdir mkdir \
+         mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat readlink readlinkat chmod \
+         fchmodat chown lchown fchownat truncate utimensat statfs mknod mknodat mount umount2 pivot_root chroot \
+         getxattr setxattr listxattr removexattr inotify_add_watch swapon swapoff acct name_to_handle_at getcwd",
+    ),
+    (
+        "descriptor",
+        "read write pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 open openat openat2 creat close \
+         close_range dup dup2 dup3 fcntl ioctl lseek poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl \
+         epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_settime \
+         timerfd_gettime inotify_init inotify_init1 pipe pipe2 splice tee vmsplice sendfile copy_file_range ftruncate \
+         fstat fsync fdatasync flock fallocate getdents getdents64 fchdir fchmod fchown mmap memfd_create pidfd_open",
+    ),
+    (
+        "network",
+        "socket socketpair bind listen accept accept4 connect getsockname getpeername sendto recvfrom sendmsg recvmsg \
+         sendmmsg recvmmsg shutdown setsockopt getsockopt",
+    ),
+    (
+        "process",
+        "fork vfork clone clone3 execve execveat exit exit_group wait4 waitid kill tkill tgkill rt_sigqueueinfo \
+         rt_tgsigqueueinfo pidfd_send_signal unshare setns prctl",
+    ),
+    (
+        "memory",
+        "brk mmap munmap mprotect mremap madvise mincore msync mlock mlock2 mlockall munlock munlockall shmat shmdt \
+         pkey_mprotect remap_file_pages mbind migrate_pages move_pages process_madvise",
+    ),
+    (
+        "signal",
+        "rt_sigaction rt_sigprocmask rt_sigpending rt_sigsuspend rt_sigtimedwait rt_sigreturn rt_sigqueueinfo \
+         rt_tgsigqueueinfo sigaltstack kill tkill tgkill pause signalfd signalfd4 pidfd_send_signal",
+    ),
+    ("ipc", "msgget msgsnd msgrcv msgctl semget semop semtimedop semctl shmget shmat shmdt shmctl"),
+];
+
 impl std::fmt::Display for Syscall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Some(name) = self.name else { return write!(f, "syscall {}", self.number) };
@@ -127,6 +185,25 @@ mod tests {
         assert_eq!(Syscall::new(232, [5, 0x10, 128, u64::MAX, 0, 0]).to_string(), "epoll_wait(5, 0x10, 128, -1)");
         assert_eq!(Syscall::new(34, [1; 6]).to_string(), "pause()");
         assert_eq!(Syscall::new(9999, [1; 6]).to_string(), "syscall 9999");
+    }
+
+    #[test]
+    fn words_name_calls() {
+        assert_eq!(syscalls_called("openat"), Some(vec![257]));
+        assert_eq!(syscalls_called("3"), Some(vec![3]));
+        assert_eq!(syscalls_called("1023"), Some(vec![1023]));
+        for word in ["", "no_such_call", "group:nothing", "g:", "1024", "-1", "99999999999999999999"] {
+            assert_eq!(syscalls_called(word), None, "{word}");
+        }
+        for (group, names) in GROUPS {
+            for name in names.split_whitespace() {
+                assert!(arch::syscall_number(name).is_some(), "{name} in {group}");
+            }
+            assert_eq!(
+                syscalls_called(&format!("g:{group}")).map(|calls| calls.len()),
+                Some(names.split_whitespace().count())
+            );
+        }
     }
 
     #[test]

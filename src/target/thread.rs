@@ -47,6 +47,10 @@ pub(super) struct Thread {
     pub order: Option<Option<Signal>>,
     /// Whether it stopped for an `int3` of the program itself, and if so whether that was reported.
     pub int3: Option<bool>,
+    /// The system call that it was seen to enter, and whether its number is of this machine's own convention.
+    pub call: Option<(u64, bool)>,
+    /// Whether it was asked to stop once more before it ends.
+    pub traces_exit: bool,
     /// Whether godbg is its tracer: a leader that was a zombie before could not be seized.
     pub traced: bool,
 }
@@ -63,6 +67,8 @@ impl Thread {
             debug_generation: 0,
             order: None,
             int3: None,
+            call: None,
+            traces_exit: false,
             traced: true,
         }
     }
@@ -74,6 +80,23 @@ impl Thread {
 
     pub fn is_late(&self) -> bool {
         self.state == State::Stopping { late: true }
+    }
+
+    /// Whether it is about to make a system call.
+    pub fn is_at_entry(&self) -> bool {
+        self.state == State::Stopped(Stop::Syscall) && self.call.is_some()
+    }
+
+    /// Whether it stands inside a system call, whose number or result its registers do not hold yet: at an entry, or at
+    /// the birth of a child or thread.
+    pub fn is_inside_call(&self) -> bool {
+        match self.state {
+            State::Stopped(Stop::Syscall) => self.is_at_entry(),
+            State::Stopped(stop) => {
+                matches!(stop, Stop::Clone | Stop::Fork | Stop::Vfork | Stop::VforkDone | Stop::Exiting)
+            }
+            _ => false,
+        }
     }
 
     /// The signal that was dequeued for it and that it gets when it goes on, unless `handle` or an order says otherwise

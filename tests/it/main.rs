@@ -3,6 +3,8 @@
 
 mod attaching;
 mod calls;
+mod catching;
+mod disassembly;
 mod exec;
 mod gcore;
 mod harness;
@@ -11,6 +13,7 @@ mod leash;
 mod leaving;
 mod oracle;
 mod readme;
+mod registers;
 mod schema;
 mod sessions;
 mod signals;

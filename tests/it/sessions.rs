@@ -164,6 +164,9 @@ fn general_line(line: &str) -> String {
         (r#""syscall_args":\[[^\]]*\]"#, "\"syscall_args\":<args>"),
         (r"/\S*/libc\b", "<libc>"),
         (r"libc\.so\.6|libc-[0-9.]+\.so", "libc"),
+        // Children and threads that were born meanwhile.
+        (r"\b(process|thread|forked|started \(vfork\)) \d{3,}\b", "$1 <born>"),
+        (r"\((\d{3,})\), it", "(<born>), it"),
         // A sleep that a stop broke off is made again under another name.
         (r"restart_syscall\(\)|clock_nanosleep\([^)]*\)", "<sleep>"),
         // Columns are as wide as their widest number, which differs too. A blank line end is nobody's wish.

@@ -96,18 +96,23 @@ impl Registers {
     /// answers EINTR if a signal handler runs first, as ever. A call with a time limit would begin its time anew, and keeps
     /// its EINTR, which its program must be prepared for.
     pub fn restart(&self) -> Option<(usize, u64)> {
-        if self.cs != USER_CS || self.rax != INTERRUPTED {
-            return None;
-        }
-        let [_, _, third, fourth, _, _] = self.syscall()?.1;
-        let waits_for_ever = match syscall_name(self.orig_rax)? {
-            "epoll_wait" | "epoll_pwait" => (fourth as i32) < 0,
-            "epoll_pwait2" | "semtimedop" => fourth == 0,
-            "rt_sigtimedwait" => third == 0,
-            "semop" => true,
-            _ => false,
+        let interrupted = self.rax == INTERRUPTED && self.waits_for_ever();
+        interrupted.then_some((std::mem::offset_of!(Registers, rax), RESTART_UNLESS_HANDLED))
+    }
+
+    /// Whether the system call that the thread is in, or about to make, is one of those: it waits without a time limit and
+    /// answers EINTR to a stop.
+    pub fn waits_for_ever(&self) -> bool {
+        let Some((number, [_, _, third, fourth, _, _])) = self.syscall().filter(|_| self.cs == USER_CS) else {
+            return false;
         };
-        waits_for_ever.then_some((std::mem::offset_of!(Registers, rax), RESTART_UNLESS_HANDLED))
+        match syscall_name(number) {
+            Some("epoll_wait" | "epoll_pwait") => (fourth as i32) < 0,
+            Some("epoll_pwait2" | "semtimedop") => fourth == 0,
+            Some("rt_sigtimedwait") => third == 0,
+            Some("semop") => true,
+            _ => false,
+        }
     }
 }
 
@@ -201,17 +206,14 @@ pub fn take_child(child: i32) -> (u64, [u64; 6]) {
     (WAIT4, [child as u64, 0, options as u64, 0, 0, 0])
 }
 
-/// The number of a system call by its name.
-pub fn syscall_number(name: &str) -> Option<u64> {
-    (0..MOST_CALLS).find(|number| syscall_name(*number) == Some(name))
-}
-
-/// No number of a system call is as high as this.
-const MOST_CALLS: u64 = 1024;
-
 /// The name of a system call by its number.
 pub fn syscall_name(number: u64) -> Option<&'static str> {
     syscalls::Sysno::new(usize::try_from(number).ok()?).map(|call| call.name())
+}
+
+/// The number of a system call by its name.
+pub fn syscall_number(name: &str) -> Option<u64> {
+    name.parse::<syscalls::Sysno>().ok().map(|call| call.id() as u64)
 }
 
 #[cfg(test)]

@@ -176,13 +176,13 @@ impl Process {
     pub(in crate::target) fn pass(&mut self, tid: Tid, past: Past) -> Result<bool, Errno> {
         let Past::Site(at) = past else {
             self.note_resumed(tid);
-            return self.tracer.cont(tid, None).map(|()| true);
+            return self.go_on(tid, None).map(|()| true);
         };
         let registers = self.tracer.registers(tid)?;
         let Some(way) = self.way_past(at) else { return Ok(false) };
         self.tracer.set_registers(tid, &Registers { rip: way.0, orig_rax: u64::MAX, ..registers })?;
         self.note_resumed(tid);
-        self.tracer.cont(tid, None).map(|()| true)
+        self.go_on(tid, None).map(|()| true)
     }
 
     /// Where a thread goes on that is to get past a site: in the copy, or behind the program's own int3.
