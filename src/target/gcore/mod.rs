@@ -7,6 +7,7 @@ mod elf;
 mod filter;
 mod hold;
 mod notes;
+mod sink;
 mod write;
 
 use std::time::Duration;

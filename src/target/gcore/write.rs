@@ -9,13 +9,11 @@ use super::CoreImage;
 use super::elf::{Layout, Segment, layout};
 use super::filter::{Amount, amount};
 use super::notes::notes;
+use super::sink::{PIECE, Sink, write_pages};
 use crate::addr::RuntimeAddr;
 use crate::kernel::Errno;
 use crate::kernel::memory::PAGE;
 use crate::kernel::regions::Region;
-
-/// How much is read and written at once.
-const PIECE: usize = 1 << 20;
 
 /// How much one [`CoreWriter::step`] writes at most.
 const STEP: u64 = 32 << 20;
@@ -56,7 +54,7 @@ pub struct CoreWriter<'a> {
     current: usize,
     /// Ranges of it that are to be written next, the last first.
     ranges: Vec<(u64, u64)>,
-    buffer: Vec<u8>,
+    sink: Sink,
     done: u64,
     unread: u64,
 }
@@ -76,8 +74,8 @@ impl<'a> CoreWriter<'a> {
         if let Some((at, bytes)) = &layout.tail {
             file.write_all_at(bytes, *at)?;
         }
-        let (ranges, buffer) = (Vec::new(), vec![0; PIECE]);
-        Ok(CoreWriter { image, file, layout, segments, current: 0, ranges, buffer, done: 0, unread: 0 })
+        let sink = Sink::new(file.try_clone()?)?;
+        Ok(CoreWriter { image, file, layout, segments, current: 0, ranges: Vec::new(), sink, done: 0, unread: 0 })
     }
 
     /// How long the file is.
@@ -116,6 +114,7 @@ impl<'a> CoreWriter<'a> {
                 }
                 self.write_range(from, now)?;
             } else if !self.find_ranges()? {
+                self.sink.finish()?;
                 self.file.set_len(self.layout.length)?;
                 return Ok(false);
             }
@@ -156,8 +155,9 @@ impl<'a> CoreWriter<'a> {
         let mut at = from;
         while at < to {
             let wanted = ((to - at) as usize).min(PIECE);
-            let got = self.read(RuntimeAddr(at), wanted)?;
-            write_pages(&self.file, &self.buffer[..got], offset + (at - start))?;
+            let mut buffer = self.sink.buffer()?;
+            let got = self.read(RuntimeAddr(at), &mut buffer[..wanted])?;
+            self.sink.write(buffer, got, offset + (at - start))?;
             if got == 0 {
                 self.unread += PAGE;
             }
@@ -167,9 +167,8 @@ impl<'a> CoreWriter<'a> {
         Ok(())
     }
 
-    /// Reads into the buffer: how many bytes, whole pages. 0: the first page cannot be read.
-    fn read(&mut self, addr: RuntimeAddr, wanted: usize) -> Result<usize, CoreFault> {
-        let buffer = &mut self.buffer[..wanted];
+    /// Fills the buffer: how many bytes, whole pages. 0: the first page cannot be read.
+    fn read(&self, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<usize, CoreFault> {
         let gone = |_: Errno| CoreFault::Gone;
         let got = match self.image.memory.read_fast(addr, buffer).map_err(gone)? {
             // What the program itself may not read.
@@ -178,24 +177,6 @@ impl<'a> CoreWriter<'a> {
         };
         Ok(got / PAGE as usize * PAGE as usize)
     }
-}
-
-/// Writes whole pages, leaving holes for those that are zero.
-fn write_pages(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    static ZERO: [u8; PAGE as usize] = [0; PAGE as usize];
-    let mut pages = bytes.chunks(PAGE as usize).enumerate().peekable();
-    while let Some((first, page)) = pages.next() {
-        if *page == ZERO[..page.len()] {
-            continue;
-        }
-        let mut end = first * PAGE as usize + page.len();
-        while let Some((_, page)) = pages.next_if(|(_, page)| **page != ZERO[..page.len()]) {
-            end += page.len();
-        }
-        let begin = first * PAGE as usize;
-        file.write_all_at(&bytes[begin..end], offset + begin as u64)?;
-    }
-    Ok(())
 }
 
 /// What a mapping becomes in the file.
