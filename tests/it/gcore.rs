@@ -18,6 +18,7 @@ const CHILDREN: usize = 3;
 const SIGCHLDS: usize = 4;
 const ASKED: usize = 5;
 const SPINNER: usize = 6;
+const SPARSE: usize = 7;
 const FIRST_PAGE: usize = 16;
 const PAGES: [(&str, Option<u8>); 8] = [
     ("plain", Some(b'a')),
@@ -89,6 +90,7 @@ fn assert_holds_the_pages(target: &Fixture, core: &Core) {
         let wanted = content.map(|byte| vec![byte; 4096]);
         assert!(page == wanted.as_deref(), "page {name}: {:?}", page.map(|page| page[0]));
     }
+    assert_eq!(core.page(target.get(SPARSE)).map(|page| page[0]), Some(b'h'), "the page of a sparse mapping");
     let loads = core.loads();
     assert!(loads.iter().all(|[start, offset, ..]| start % 4096 == 0 && offset % 4096 == 0), "{loads:x?}");
     assert!(loads.is_sorted_by(|one, next| one[0] + one[3] <= next[0] && one[1] + one[2] <= next[1]), "{loads:x?}");
@@ -261,6 +263,23 @@ fn a_stopped_job_stays_stopped() {
     let beat = target.get(BEAT);
     target.signal(Signal::SIGCONT);
     wait_until(SOON, "it to go on", || target.get(BEAT) > beat + 3);
+    assert_saw_nothing(&target);
+}
+
+#[test]
+fn holes_of_shared_memory_stay_holes() {
+    if !is_root() {
+        return skip("not root: the files behind shared memory cannot be asked for their holes");
+    }
+    let target = Fixture::start("corefile", &[]);
+    let shared = || -> u64 {
+        let all = fs::read_to_string("/proc/meminfo").unwrap();
+        let shmem = all.lines().find(|line| line.starts_with("Shmem:")).unwrap();
+        shmem.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let before = shared();
+    gcore(&target, &["continue &"], &format!("gcore {}", target.dir().join("core").display()));
+    assert!(shared() < before + (48 << 10), "shared memory grew from {before} to {} KiB", shared());
     assert_saw_nothing(&target);
 }
 

@@ -43,6 +43,8 @@ pub struct CoreImage {
     threads: Vec<ThreadImage>,
     regions: Vec<Region>,
     unforked: Vec<Unforked>,
+    /// What the memory is read from: a thread of the process, or the fork.
+    source: Tid,
     memory: Memory,
     pagemap: Pagemap,
     filter: u32,
@@ -151,6 +153,7 @@ impl Process {
             threads,
             regions,
             unforked,
+            source,
             memory: Memory::open(source_pid, source).map_err(said("memory"))?,
             pagemap: Pagemap::open(source).map_err(said("page map"))?,
             filter: proc::core_filter(Pid(source.0)).unwrap_or(DEFAULT_FILTER),

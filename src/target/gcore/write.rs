@@ -13,7 +13,7 @@ use super::sink::{PIECE, Sink, write_pages};
 use crate::addr::RuntimeAddr;
 use crate::kernel::Errno;
 use crate::kernel::memory::PAGE;
-use crate::kernel::regions::Region;
+use crate::kernel::regions::{MappedFile, Region};
 
 /// How much one [`CoreWriter::step`] writes at most.
 const STEP: u64 = 32 << 20;
@@ -40,6 +40,8 @@ enum Rest {
     Known(usize),
     /// What the page map says is there, from here on.
     Present(RuntimeAddr),
+    /// What the file behind it has data for, from here on.
+    Data(MappedFile, RuntimeAddr),
     /// Everything, from here on.
     All(RuntimeAddr),
 }
@@ -92,7 +94,7 @@ impl<'a> CoreWriter<'a> {
     pub fn progress(&self) -> (u64, u64) {
         let begun = self.layout.offsets.get(self.current).copied().unwrap_or(self.layout.length);
         let within = match self.segments.get(self.current) {
-            Some((segment, Rest::Present(at) | Rest::All(at))) => at.0 - segment.start.0,
+            Some((segment, Rest::Present(at) | Rest::All(at) | Rest::Data(_, at))) => at.0 - segment.start.0,
             _ => 0,
         };
         (begun + within, self.layout.length)
@@ -138,6 +140,11 @@ impl<'a> CoreWriter<'a> {
                 self.ranges = ranges;
                 *at = walked;
             }
+            Rest::Data(file, at) if *at < end => {
+                let found = file.next_data(at.0, end.0)?;
+                self.ranges.extend(found.map(|(from, to)| (pages_down(from), to.next_multiple_of(PAGE).min(end.0))));
+                *at = found.map_or(end, |(_, to)| RuntimeAddr(to.next_multiple_of(PAGE)));
+            }
             Rest::All(at) if *at < end => {
                 let next = RuntimeAddr(end.0.min(at.0 + STEP));
                 self.ranges = vec![(at.0, next.0)];
@@ -175,7 +182,7 @@ impl<'a> CoreWriter<'a> {
             0 => self.image.memory.read(addr, buffer).map_err(gone)?,
             got => got,
         };
-        Ok(got / PAGE as usize * PAGE as usize)
+        Ok(pages_down(got as u64) as usize)
     }
 }
 
@@ -197,7 +204,7 @@ fn add_segments(
         (Amount::Nothing, _) => (0, Rest::Done),
         (Amount::Present | Amount::Whole, Some(index)) => (region.length(), Rest::Known(index)),
         (Amount::Present, None) => (region.length(), Rest::Present(start)),
-        (Amount::Whole, None) => (region.length(), Rest::All(start)),
+        (Amount::Whole, None) => (region.length(), whole(image, region)),
         (Amount::ElfHeader, _) => {
             let mut magic = [0; 4];
             let is_elf = image.memory.read(start, &mut magic).is_ok_and(|got| got == 4) && magic == *b"\x7fELF";
@@ -206,6 +213,17 @@ fn add_segments(
     };
     out.push((Segment { start, end, access, kept }, rest));
     Ok(())
+}
+
+/// Without the right to open its file a shared mapping is read with its holes.
+fn whole(image: &CoreImage, region: &Region) -> Rest {
+    let start = region.mapping.start;
+    let file = region.mapping.shared.then(|| MappedFile::open(image.source, &region.mapping).ok()).flatten();
+    file.map_or(Rest::All(start), |file| Rest::Data(file, start))
+}
+
+fn pages_down(addr: u64) -> u64 {
+    addr / PAGE * PAGE
 }
 
 /// Where the last page of a mapping that is there ends.
