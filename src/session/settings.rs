@@ -33,11 +33,25 @@ pub struct Settings {
     pub width: Option<u16>,
     /// How instructions are written.
     pub flavor: Flavor,
+    /// Which threads run when one is to run on.
+    pub locking: Locking,
+}
+
+/// Which threads are held while one goes on, gdb's `scheduler-locking`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Locking {
+    /// All run, while steps are made too.
+    Off,
+    /// While a thread makes single steps the others are held.
+    #[default]
+    Step,
+    /// Only the selected thread runs, whatever lets it.
+    On,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { leash: None, confirm: true, color: Color::Auto, width: None, flavor: Flavor::Att }
+        Settings { leash: None, confirm: true, color: Color::Auto, width: None, flavor: Flavor::Att, locking: Locking::Step }
     }
 }
 
@@ -81,6 +95,13 @@ pub const ALL: &[Setting] = &[
         summary: "when to use colour",
         get: |settings| format!("{:?}", settings.color).to_lowercase(),
         set: |settings, text| Color::from_str(text, false).ok().map(|value| settings.color = value),
+    },
+    Setting {
+        name: "scheduler-locking",
+        values: "on|step|off",
+        summary: "which threads are held while one goes on: all others, in steps only, none",
+        get: |settings| format!("{:?}", settings.locking).to_lowercase(),
+        set: |settings, text| Locking::from_str(text, false).ok().map(|value| settings.locking = value),
     },
     Setting {
         name: "width",

@@ -266,11 +266,13 @@ impl Session {
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
         self.note_registers();
         let (selected, variables) = (self.selected, self.variables.clone());
+        let alone = selected.filter(|_| self.settings.locking == super::settings::Locking::On);
         let process = self.process()?;
         process.lend_variables(variables);
         if let Some(tid) = selected {
             process.pass_breakpoint_here(tid);
         }
+        process.run_alone_next(alone);
         let resumed = process.resume(foreground);
         // What was met while all were being stopped is the stop that comes of it.
         if foreground {
@@ -494,10 +496,8 @@ impl Session {
     }
 
     fn next_deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
-        if self.process.as_ref().is_some_and(Process::has_backlog) {
-            return Some(Instant::now());
-        }
-        deadline.into_iter().chain(self.leash_end()).chain(self.forks_end()).min()
+        let look = self.process.as_ref().and_then(Process::next_look);
+        deadline.into_iter().chain(look).chain(self.leash_end()).chain(self.forks_end()).min()
     }
 
     /// When the children that were only counted are to be told; not into the screen of a program that has the terminal.
@@ -509,7 +509,7 @@ impl Session {
         self.outbox.flush();
         let wakeup = self.poller.wait(deadline).context("cannot wait for events")?;
         if let Some(process) = &mut self.process
-            && (wakeup.child.is_some() || process.has_backlog())
+            && (wakeup.child.is_some() || process.next_look().is_some_and(|due| due <= Instant::now()))
         {
             process.take_in(wakeup.child);
         }

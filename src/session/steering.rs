@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::settings::Locking;
 use super::{Failure, Session};
 use crate::addr::Tid;
 use crate::target::expr::Expr;
@@ -75,7 +76,8 @@ impl Session {
         let tid = self.stopped_thread()?;
         self.note_registers();
         let Some(mut process) = self.take_process() else { anyhow::bail!("no process is attached") };
-        let stepped = process.step(tid, count, &mut || {
+        let others_run = self.settings.locking == Locking::Off;
+        let stepped = process.step(tid, count, others_run, &mut || {
             self.notice_requests();
             self.request().is_none()
         });

@@ -37,6 +37,7 @@ impl Process {
         self.interrupt_running();
         self.gather(since, why);
         self.complete(since, why);
+        self.steering.near = None;
         self.bring_all_home();
         self.disarm();
         self.take_terminal_back(true);

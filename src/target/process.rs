@@ -70,8 +70,37 @@ pub struct Process {
     /// Its memory, once it has been asked for.
     pub(super) memory: RefCell<Option<Rc<Memory>>>,
     next_number: u32,
-    backlog: bool,
+    walks: Walks,
     released: bool,
+}
+
+/// When all tracees are looked at, which costs by their number.
+#[derive(Debug, Default)]
+struct Walks {
+    /// When the last one has found nothing more.
+    last: Option<Instant>,
+    /// When the next one is due, if one was put off.
+    due: Option<Instant>,
+}
+
+impl Walks {
+    /// So many threads are looked at in less time than it takes to decide.
+    const FEW: usize = 16;
+
+    /// How far apart walks over many are.
+    const APART: Duration = Duration::from_millis(1);
+
+    /// Whether it is too early for another.
+    fn put_off(&mut self, now: Instant, threads: usize) -> bool {
+        let next = self.last.map(|last| last + Self::APART).filter(|next| threads > Self::FEW && now < *next);
+        self.due = next;
+        next.is_some()
+    }
+
+    fn note(&mut self, now: Instant) {
+        self.last = Some(now);
+        self.due = None;
+    }
 }
 
 /// How a resumed process goes on.
@@ -111,7 +140,7 @@ impl Process {
             syscall_at: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,
-            backlog: false,
+            walks: Walks::default(),
             released: false,
         }
     }
@@ -172,9 +201,9 @@ impl Process {
         self.news.pop_front()
     }
 
-    /// Whether [`Process::take_in`] stopped early and should be called again without waiting for a signal.
-    pub fn has_backlog(&self) -> bool {
-        self.backlog
+    /// When [`Process::take_in`] should be called again although no signal has come.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.walks.due
     }
 
     /// A thread that stands still (the preferred one if it does), its wait status, and the process's resource usage, as the
@@ -223,7 +252,10 @@ impl Process {
         }
         self.prepare_to_run()?;
         self.phase = Phase::Running;
-        let tids: Vec<Tid> = self.threads.keys().copied().collect();
+        let tids: Vec<Tid> = match self.steering.alone {
+            Some(tid) => vec![tid],
+            None => self.threads.keys().copied().collect(),
+        };
         for tid in tids {
             // ESRCH: it was killed meanwhile, and its end will be reported.
             if let Err(errno) = self.let_on(tid)
@@ -271,7 +303,7 @@ impl Process {
 
     /// Takes in what has happened: stops, ends, births. `hint`: the tid that SIGCHLD named. Never blocks.
     pub fn take_in(&mut self, hint: Option<Tid>) {
-        self.backlog = false;
+        self.walks.due = None;
         match self.phase {
             Phase::Running => self.take_in_running(hint),
             Phase::Held { .. } => self.take_in_held(),
@@ -279,27 +311,42 @@ impl Process {
         }
     }
 
+    /// The thread that the signal names is asked first: one look-up instead of a walk over all. The kernel keeps one SIGCHLD
+    /// at a time, so that some stops have none of their own: a walk finds them, soon but not each time.
     fn take_in_running(&mut self, hint: Option<Tid>) {
-        let mut hint = hint.filter(|tid| self.threads.contains_key(tid));
-        for _ in 0..MOST_CHANGES {
-            // The thread that the signal names is asked first: one look-up instead of a walk over all.
-            let change = match hint.take() {
-                Some(tid) => wait::look(tid).ok().flatten().map(|report| (tid, report)),
-                None => match wait::look_any() {
-                    Ok(Some(change)) => Some(change),
-                    _ => return,
-                },
-            };
-            match change {
-                None => {}
-                Some((tid, Report::Ended(..))) => self.note_end(tid),
-                Some((tid, Report::Stopped(stop, _))) => self.note_running_stop(tid, stop),
+        if let Some(tid) = hint.filter(|tid| self.threads.contains_key(tid))
+            && let Ok(Some(report)) = wait::look(tid)
+        {
+            self.take_change(tid, report);
+        }
+        if let Some(tid) = self.steering.alone {
+            // The others stand still and would be found again and again.
+            if let Ok(Some(report)) = wait::look(tid) {
+                self.take_change(tid, report);
             }
+            return;
+        }
+        let now = Instant::now();
+        if self.walks.put_off(now, self.threads.len()) {
+            return;
+        }
+        for _ in 0..MOST_CHANGES {
             if !matches!(self.phase, Phase::Running) {
                 return;
             }
+            match wait::look_any() {
+                Ok(Some((tid, report))) => self.take_change(tid, report),
+                _ => return self.walks.note(now),
+            }
         }
-        self.backlog = true;
+        self.walks.due = Some(now);
+    }
+
+    fn take_change(&mut self, tid: Tid, report: Report) {
+        match report {
+            Report::Ended(..) => self.note_end(tid),
+            Report::Stopped(stop, _) => self.note_running_stop(tid, stop),
+        }
     }
 
     /// While it is held nothing stops any more but late threads and children. Stopped threads end only with all of the
@@ -517,6 +564,7 @@ impl Process {
         if tid != self.pid.leader() {
             // Nothing is to be done if it is gone already.
             let _ = wait::take_end(tid);
+            self.note_alone_ended(tid);
         } else if let Ok(Some((Report::Ended(end, status), usage))) = wait::take_end_with_usage(tid) {
             self.finish(end, status, usage);
         }

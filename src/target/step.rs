@@ -42,8 +42,18 @@ enum Made {
 impl Process {
     /// Makes so many steps of one thread. `wanted` is asked from time to time. The report of the stop it comes to; fewer
     /// steps if something else happens first.
-    pub fn step(&mut self, tid: Tid, count: u64, wanted: &mut dyn FnMut() -> bool) -> Result<(StopReport, u64)> {
+    /// `others_run`: the other threads are not held meanwhile.
+    pub fn step(
+        &mut self,
+        tid: Tid,
+        count: u64,
+        others_run: bool,
+        wanted: &mut dyn FnMut() -> bool,
+    ) -> Result<(StopReport, u64)> {
         self.shield_for_steps(tid);
+        if others_run {
+            self.let_others_run(tid);
+        }
         let metronome = self.metronome.clone();
         let _beating = metronome.start();
         let _near = own::StayNear::new();
@@ -125,6 +135,7 @@ impl Process {
             thread.step_over = None;
             thread.for_godbg = false;
         });
+        self.enter_copy(tid, before);
         self.request_step(tid, signal)?;
         let begin = Instant::now();
         let mut loosened = false;
@@ -133,6 +144,10 @@ impl Process {
             match seen {
                 Ok(Some(Report::Stopped(Stop::Signal(Signal::TRAP), _))) => {
                     let info = self.tracer.signal_info(tid).map_err(|_| Error::Ended(self.pid))?;
+                    if info.code() == STEP_CODE && self.is_in_copy(tid) {
+                        self.request_step(tid, None)?;
+                        continue;
+                    }
                     self.threads.entry(tid).and_modify(|thread| {
                         thread.state = State::Stopped(Stop::Signal(Signal::TRAP));
                         thread.for_godbg = true;
@@ -186,6 +201,25 @@ impl Process {
                 }
             }
         }
+    }
+
+    /// Where other threads run meanwhile breakpoints are in the text: the instruction is made in its copy. Where there is none
+    /// they are taken out.
+    fn enter_copy(&mut self, tid: Tid, before: &Registers) {
+        if !self.steering.sites.get(before.pc()).is_some_and(|site| site.armed) {
+            return;
+        }
+        match self.way_past(before.pc()) {
+            // ESRCH: it was killed.
+            Some(way) => drop(self.tracer.set_registers(tid, &Registers { rip: way.0, orig_rax: u64::MAX, ..*before })),
+            None => self.disarm(),
+        }
+    }
+
+    /// Whether a thread is still within a copy, whose jump back is no instruction of the program's.
+    fn is_in_copy(&self, tid: Tid) -> bool {
+        self.steering.sites.any_armed()
+            && self.tracer.registers(tid).is_ok_and(|registers| self.steering.sites.copy_at(registers.pc()).is_some())
     }
 
     /// A signal that nobody is told of came before the instruction was made: its handler runs, and then the instruction.

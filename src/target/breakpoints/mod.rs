@@ -20,6 +20,7 @@ pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;
 
 use crate::addr::{RuntimeAddr, Tid};
+use crate::kernel::own::StayNear;
 use crate::target::Error;
 use crate::target::expr::Variables;
 
@@ -46,6 +47,10 @@ pub(super) struct Steering {
     pub debug: watch::DebugRegisters,
     /// Counts changes of `debug`; a thread that has an older count must be told.
     pub debug_generation: u32,
+    /// How many hits were passed over.
+    pub passed: u64,
+    /// Lets the tracer thread go where it likes again, once the process is held.
+    pub near: Option<StayNear>,
     /// The only thread that runs, where only one is let run.
     pub alone: Option<Tid>,
     /// The session's convenience variables, for conditions.

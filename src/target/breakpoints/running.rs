@@ -14,13 +14,16 @@ use crate::kernel::metronome::Metronome;
 use crate::kernel::ptrace::Tracer;
 use crate::kernel::signal::Signal;
 use crate::kernel::wait::{self, Report, Stop};
-use crate::kernel::{Errno, proc};
+use crate::kernel::{Errno, own, proc};
 use crate::target::process::{Origin, Phase, Process};
 use crate::target::thread::State;
 use crate::target::{News, Result, Why};
 
 /// How long a trap that is known to wait may take to be met.
 const LONGEST: Duration = Duration::from_secs(2);
+
+/// After so many hits that were passed over the tracer thread looks on which processor the thread runs.
+const FOLLOW: u64 = 256;
 
 impl Process {
     /// A thread of the running process has stopped: for a trap of godbg's making, or at a vfork. True: all that follows has
@@ -59,6 +62,10 @@ impl Process {
             }
             Met::Pass(past) => past,
         };
+        self.steering.passed += 1;
+        if self.steering.passed.is_multiple_of(FOLLOW) {
+            self.follow(tid);
+        }
         match self.pass(tid, past) {
             Ok(true) | Err(_) => {}
             // No copy of that instruction can be made: it is stepped over where it stands, with all others held.
@@ -74,6 +81,14 @@ impl Process {
             }
         }
         true
+    }
+
+    /// A thread that meets breakpoints again and again and its tracer take turns: on one processor that costs half.
+    fn follow(&mut self, tid: Tid) {
+        self.steering.near.get_or_insert_default();
+        if let Some(processor) = proc::processor_of(self.pid, tid) {
+            own::run_on(processor);
+        }
     }
 
     /// Stops all for what one thread has met.
@@ -241,6 +256,22 @@ impl Process {
         }
         if let Ok(registers) = self.tracer.registers(tid) {
             self.threads.entry(tid).and_modify(|thread| thread.step_over = Some(registers.pc()));
+        }
+    }
+
+    /// Lets only this thread run when the process goes on, or all again.
+    pub fn run_alone_next(&mut self, thread: Option<Tid>) {
+        self.steering.alone = thread;
+    }
+
+    /// The only thread that ran has ended: the others are all there is to look at.
+    pub(in crate::target) fn note_alone_ended(&mut self, tid: Tid) {
+        if self.steering.alone == Some(tid) && matches!(self.phase, Phase::Running) {
+            self.steering.alone = None;
+            self.halt(Why::Interrupt);
+            if let Phase::Held { report, .. } = &self.phase {
+                self.news.push_back(News::Stopped(report.clone()));
+            }
         }
     }
 
