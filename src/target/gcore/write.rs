@@ -177,11 +177,12 @@ impl<'a> CoreWriter<'a> {
     /// Fills the buffer: how many bytes, whole pages. 0: the first page cannot be read.
     fn read(&self, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<usize, CoreFault> {
         let gone = |_: Errno| CoreFault::Gone;
-        let got = match self.image.memory.read_fast(addr, buffer).map_err(gone)? {
-            // What the program itself may not read.
-            0 => self.image.memory.read(addr, buffer).map_err(gone)?,
-            got => got,
-        };
+        let memory = &self.image.memory;
+        // process_vm_readv(2) pins pages, and a pin of a page that a fork shares gives the fork a copy of its own (mm/gup.c,
+        // gup_must_unshare): the whole of the memory twice.
+        let got = if self.image.copy.is_some() { 0 } else { memory.read_fast(addr, buffer).map_err(gone)? };
+        // By the file also what the program itself may not read.
+        let got = if got == 0 { memory.read(addr, buffer).map_err(gone)? } else { got };
         Ok(pages_down(got as u64) as usize)
     }
 }
