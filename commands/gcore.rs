@@ -18,7 +18,7 @@ use crate::target::{CoreImage, CoreWriter, News};
 pub(super) const COMMAND: Command = Command {
     name: "gcore",
     aliases: &["generate-core-file"],
-    group: Group::Process,
+    group: Group::Looking,
     summary: "Write an ELF core of the live process",
     needs: Needs::Process,
     words: Words::Split,
@@ -143,6 +143,9 @@ impl Unfinished {
     fn complete(mut self) -> anyhow::Result<(u64, u64)> {
         let said = || format!("gcore: cannot write {}", self.path.display());
         let facts = self.file.metadata().with_context(said)?;
+        // Some file systems write a file out before they let it replace another by a rename, which takes long. What cannot be
+        // removed cannot be replaced either, and the rename says why.
+        let _ = fs::remove_file(&self.path);
         fs::rename(&self.temporary, &self.path).with_context(said)?;
         self.complete = true;
         Ok((facts.len(), facts.blocks() * 512))

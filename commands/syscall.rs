@@ -90,7 +90,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 impl Show for Called {
     fn show(&self, page: &mut Page) {
         let name = self.call.name.map_or_else(|| format!("syscall {}", self.call.number), str::to_owned);
-        let small = |value: &u64| (*value as i64).unsigned_abs() < 10_000;
+        let small = |value: &u64| (*value as i64).unsigned_abs() <= i32::MAX as u64;
         let args: Vec<String> = (self.args.iter())
             .map(|value| if small(value) { (*value as i64).to_string() } else { format!("{value:#x}") })
             .collect();

@@ -4,6 +4,9 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 
+use nix::errno::Errno;
+use nix::unistd::{self, Whence};
+
 use super::maps::{Mapping, Mappings};
 use crate::addr::Tid;
 
@@ -36,6 +39,37 @@ impl Region {
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
         self.mapping.end.0 - self.mapping.start.0
+    }
+}
+
+/// The file behind a shared mapping, which may have no name any more (`/proc/PID/map_files`, proc_pid_map_files(5)).
+#[derive(Debug)]
+pub struct MappedFile {
+    file: fs::File,
+    start: u64,
+    offset: u64,
+}
+
+impl MappedFile {
+    /// Opens it. Needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
+    pub fn open(tid: Tid, mapping: &Mapping) -> io::Result<MappedFile> {
+        let (start, end) = (mapping.start.0, mapping.end.0);
+        let file = fs::File::open(format!("/proc/{tid}/map_files/{start:x}-{end:x}"))?;
+        Ok(MappedFile { file, start, offset: mapping.file_offset })
+    }
+
+    /// The first range of addresses within `from..end` that the file has data for: what lies between is a hole, which reading
+    /// the memory would fill (lseek(2), SEEK_DATA). `None`: holes to the end.
+    pub fn next_data(&self, from: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
+        let in_file = |addr: u64| (addr - self.start + self.offset) as i64;
+        let addr = |at: i64| at as u64 - self.offset + self.start;
+        let begin = match unistd::lseek(&self.file, in_file(from), Whence::SeekData) {
+            Ok(at) if addr(at) < end => at,
+            Ok(_) | Err(Errno::ENXIO) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        let hole = unistd::lseek(&self.file, begin, Whence::SeekHole)?;
+        Ok(Some((addr(begin), addr(hole).min(end))))
     }
 }
 

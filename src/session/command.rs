@@ -196,7 +196,7 @@ pub fn usage(command: &Command) -> String {
     let mut grammar = (command.args)().bin_name(command.name);
     let usage = grammar.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").split_whitespace().collect::<Vec<_>>().join(" ");
-    let options: Vec<&clap::Arg> = grammar.get_opts().collect();
+    let options: Vec<&clap::Arg> = grammar.get_arguments().filter(|argument| !argument.is_positional()).collect();
     if options.len() > MOST_SPELLED_OUT {
         return usage;
     }

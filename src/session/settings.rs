@@ -51,7 +51,14 @@ pub enum Locking {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { leash: None, confirm: true, color: Color::Auto, width: None, flavor: Flavor::Att, locking: Locking::Step }
+        Settings {
+            leash: None,
+            confirm: true,
+            color: Color::Auto,
+            width: None,
+            flavor: Flavor::Att,
+            locking: Locking::Step,
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod calls;
 mod catching;
 mod disassembly;
 mod exec;
+mod gcore;
 mod harness;
 mod layers;
 mod leash;

@@ -116,6 +116,11 @@ fn many_sessions_in_one_godbg_on_counted_signals() {
 }
 
 #[test]
+fn system_calls_made_for_godbg_among_counted_signals() {
+    counted_signals(crate::calls::calls_under_signals);
+}
+
+#[test]
 fn many_godbgs_on_counted_signals() {
     counted_signals(many_processes);
 }

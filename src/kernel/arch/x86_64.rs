@@ -2,9 +2,11 @@
 
 use crate::addr::RuntimeAddr;
 
+mod core_area;
 mod names;
 mod xsave;
 
+pub use core_area::in_intels_places;
 pub use names::{Bank, FLAGS, GENERAL, Number, RegisterId, X87_CONTROL};
 pub use xsave::Extended;
 

@@ -23,7 +23,7 @@ pub(super) enum Amount {
     ElfHeader,
     /// The pages that are in memory or swapped out; the others are zero.
     Present,
-    /// All of it, read through its file.
+    /// All of it, but for the holes of its file.
     Whole,
 }
 
@@ -42,7 +42,9 @@ pub(super) fn amount(region: &Region, filter: u32, all: bool) -> Amount {
         return Amount::Nothing;
     }
     let has_file = mapping.inode != 0;
-    let whole = if has_file || mapping.shared { Amount::Whole } else { Amount::Present };
+    // Huge pages have a file too, but to read one that is not there would make it.
+    let by_pages = !mapping.shared && (!has_file || region.has(b"ht"));
+    let whole = if by_pages { Amount::Present } else { Amount::Whole };
     let wanted = |bit: u32| all || filter & bit != 0;
     let kept = if region.has(b"ht") {
         wanted(if mapping.shared { bit::HUGETLB_SHARED } else { bit::HUGETLB_PRIVATE })
@@ -54,7 +56,13 @@ pub(super) fn amount(region: &Region, filter: u32, all: bool) -> Amount {
     };
     if kept {
         whole
-    } else if has_file && !mapping.shared && mapping.file_offset == 0 && mapping.read && wanted(bit::ELF_HEADERS) {
+    } else if has_file
+        && !by_pages
+        && !mapping.shared
+        && mapping.file_offset == 0
+        && mapping.read
+        && wanted(bit::ELF_HEADERS)
+    {
         Amount::ElfHeader
     } else {
         Amount::Nothing
@@ -97,7 +105,7 @@ mod tests {
             (memfd, false, "", DEFAULT & !2, Amount::Nothing),
             (shared, false, "", DEFAULT, Amount::Nothing),
             (shared, false, "", DEFAULT | 8, Amount::Whole),
-            (huge, true, "ht", DEFAULT, Amount::Whole),
+            (huge, true, "ht", DEFAULT, Amount::Present),
             (huge, true, "ht", DEFAULT & !0x20, Amount::Nothing),
             ("1000-2000 r--p 00000000 00:00 0 [vvar]", false, "dd io", !0, Amount::Nothing),
             ("1000-2000 r--p 00000000 00:00 0 [vvar_vclock]", false, "", !0, Amount::Nothing),

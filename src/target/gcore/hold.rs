@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::process::{Phase, Process};
-use super::super::thread::Thread;
+use super::super::thread::{State, Thread};
 use super::super::{News, Result, Why};
 use crate::addr::Tid;
 
@@ -42,6 +42,8 @@ impl Process {
     /// What would have stopped the process had it not been held just then.
     fn come_up(&self, hold: &Hold) -> Option<(Tid, Why)> {
         let is_news = |thread: &Thread| match thread.why {
+            // One that sleeps in the kernel has nothing new to tell.
+            _ if !matches!(thread.state, State::Stopped(_)) => false,
             Why::Signal { .. } | Why::Terminal { .. } => true,
             Why::JobControl { .. } => !hold.was_job_stopped,
             _ => thread.for_godbg,

@@ -7,6 +7,7 @@ mod elf;
 mod filter;
 mod hold;
 mod notes;
+mod sink;
 mod write;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::process::{Phase, Process};
 use super::thread::{State, Thread};
 use super::{Error, Result};
 use crate::addr::{Pid, Tid};
+use crate::kernel::arch::{Registers, in_intels_places};
 use crate::kernel::memory::Memory;
 use crate::kernel::pagemap::Pagemap;
 use crate::kernel::proc::{self, SyscallNow};
@@ -29,13 +31,20 @@ use crate::kernel::regions::{self, Region};
 /// Memory that a fork does not copy (MADV_DONTFORK, MADV_WIPEONFORK) is read while the process is held: so much at most.
 const MOST_UNFORKED: u64 = 32 << 20;
 
+/// A mapping that a fork would not have, with its content.
+struct Unforked {
+    region: Region,
+    bytes: Vec<u8>,
+}
+
 /// All that a core is written from. To be given back by [`Process::end_core`].
 pub struct CoreImage {
     process: ProcessImage,
     threads: Vec<ThreadImage>,
     regions: Vec<Region>,
-    /// What a fork would not have, with its content.
-    unforked: Vec<(Region, Vec<u8>)>,
+    unforked: Vec<Unforked>,
+    /// What the memory is read from: a thread of the process, or the fork.
+    source: Tid,
     memory: Memory,
     pagemap: Pagemap,
     filter: u32,
@@ -122,7 +131,7 @@ impl Process {
         &self,
         threads: Vec<ThreadImage>,
         copy: Option<Copy>,
-        unforked: Vec<(Region, Vec<u8>)>,
+        unforked: Vec<Unforked>,
     ) -> std::result::Result<CoreImage, String> {
         let said = |what: &'static str| move |error: std::io::Error| format!("cannot read its {what}: {error}");
         let live = self.live_tid();
@@ -130,8 +139,8 @@ impl Process {
         let source_pid = copy.as_ref().map_or(self.pid, |_| Pid(source.0));
         let mut regions = regions::of(source).map_err(said("mappings"))?;
         // A fork shows what it was not given as empty or not at all.
-        regions.retain(|region| !unforked.iter().any(|(known, _)| known.mapping.start == region.mapping.start));
-        regions.extend(unforked.iter().map(|(region, _)| region.clone()));
+        regions.retain(|region| !unforked.iter().any(|known| known.region.mapping.start == region.mapping.start));
+        regions.extend(unforked.iter().map(|known| known.region.clone()));
         regions.sort_by_key(|region| region.mapping.start);
         Ok(CoreImage {
             process: ProcessImage {
@@ -144,6 +153,7 @@ impl Process {
             threads,
             regions,
             unforked,
+            source,
             memory: Memory::open(source_pid, source).map_err(said("memory"))?,
             pagemap: Pagemap::open(source).map_err(said("page map"))?,
             filter: proc::core_filter(Pid(source.0)).unwrap_or(DEFAULT_FILTER),
@@ -178,7 +188,7 @@ impl Process {
         if !matches!(thread.state, State::Stopped(_)) {
             // It sleeps in the kernel and cannot be asked.
             let Ok(SyscallNow::In { number, args, sp, pc }) = proc::syscall_now(self.pid, tid) else { return None };
-            let registers = crate::kernel::arch::Registers::asleep_in(number, args, sp, pc);
+            let registers = Registers::asleep_in(number, args, sp, pc);
             let (float, extended) = (Vec::new(), Vec::new());
             return Some(ThreadImage { tid, registers, float, extended, signal: None, blocked: 0 });
         }
@@ -189,14 +199,14 @@ impl Process {
             registers: tracer.registers(tid).ok()?,
             float: tracer.float_registers(tid).ok()?,
             // ENODEV: no XSAVE.
-            extended: tracer.extended_registers(tid).unwrap_or_default(),
+            extended: in_intels_places(tracer.extended_registers(tid).unwrap_or_default()),
             signal: signal.and_then(|signal| Some((signal, tracer.signal_info(tid).ok()?))),
             blocked: tracer.signal_mask(tid).unwrap_or(0),
         })
     }
 
     /// Forks the memory, and reads what the fork does not get. Why not, if it cannot be done.
-    fn copy_memory(&mut self, before: &[Region]) -> std::result::Result<(Copy, Vec<(Region, Vec<u8>)>), String> {
+    fn copy_memory(&mut self, before: &[Region]) -> std::result::Result<(Copy, Vec<Unforked>), String> {
         if let Some(why) = forbids_fork(before) {
             return Err(why.into());
         }
@@ -206,7 +216,9 @@ impl Process {
         if read.iter().map(|region| region.length()).sum::<u64>() > MOST_UNFORKED {
             return Err("too much of its memory is not copied by a fork (MADV_DONTFORK)".into());
         }
-        let rest = read.into_iter().map(|region| (region.clone(), self.read_region(region))).collect();
+        let unforked =
+            read.into_iter().map(|region| Unforked { region: region.clone(), bytes: self.read_region(region) });
+        let rest = unforked.collect();
         let copy = self.fork_copy().map_err(|error| error.to_string())?;
         Ok((copy, rest))
     }

@@ -9,13 +9,11 @@ use super::CoreImage;
 use super::elf::{Layout, Segment, layout};
 use super::filter::{Amount, amount};
 use super::notes::notes;
+use super::sink::{PIECE, Sink, write_pages};
 use crate::addr::RuntimeAddr;
 use crate::kernel::Errno;
 use crate::kernel::memory::PAGE;
-use crate::kernel::regions::Region;
-
-/// How much is read and written at once.
-const PIECE: usize = 1 << 20;
+use crate::kernel::regions::{MappedFile, Region};
 
 /// How much one [`CoreWriter::step`] writes at most.
 const STEP: u64 = 32 << 20;
@@ -42,6 +40,8 @@ enum Rest {
     Known(usize),
     /// What the page map says is there, from here on.
     Present(RuntimeAddr),
+    /// What the file behind it has data for, from here on.
+    Data(MappedFile, RuntimeAddr),
     /// Everything, from here on.
     All(RuntimeAddr),
 }
@@ -56,7 +56,7 @@ pub struct CoreWriter<'a> {
     current: usize,
     /// Ranges of it that are to be written next, the last first.
     ranges: Vec<(u64, u64)>,
-    buffer: Vec<u8>,
+    sink: Sink,
     done: u64,
     unread: u64,
 }
@@ -76,8 +76,8 @@ impl<'a> CoreWriter<'a> {
         if let Some((at, bytes)) = &layout.tail {
             file.write_all_at(bytes, *at)?;
         }
-        let (ranges, buffer) = (Vec::new(), vec![0; PIECE]);
-        Ok(CoreWriter { image, file, layout, segments, current: 0, ranges, buffer, done: 0, unread: 0 })
+        let sink = Sink::new(file.try_clone()?)?;
+        Ok(CoreWriter { image, file, layout, segments, current: 0, ranges: Vec::new(), sink, done: 0, unread: 0 })
     }
 
     /// How long the file is.
@@ -94,7 +94,7 @@ impl<'a> CoreWriter<'a> {
     pub fn progress(&self) -> (u64, u64) {
         let begun = self.layout.offsets.get(self.current).copied().unwrap_or(self.layout.length);
         let within = match self.segments.get(self.current) {
-            Some((segment, Rest::Present(at) | Rest::All(at))) => at.0 - segment.start.0,
+            Some((segment, Rest::Present(at) | Rest::All(at) | Rest::Data(_, at))) => at.0 - segment.start.0,
             _ => 0,
         };
         (begun + within, self.layout.length)
@@ -116,6 +116,7 @@ impl<'a> CoreWriter<'a> {
                 }
                 self.write_range(from, now)?;
             } else if !self.find_ranges()? {
+                self.sink.finish()?;
                 self.file.set_len(self.layout.length)?;
                 return Ok(false);
             }
@@ -129,7 +130,7 @@ impl<'a> CoreWriter<'a> {
         let end = RuntimeAddr(segment.start.0 + segment.kept);
         match rest {
             Rest::Known(index) => {
-                let (from, bytes) = (self.layout.offsets[self.current], &self.image.unforked[*index].1);
+                let (from, bytes) = (self.layout.offsets[self.current], &self.image.unforked[*index].bytes);
                 write_pages(&self.file, bytes, from)?;
                 *rest = Rest::Done;
             }
@@ -138,6 +139,11 @@ impl<'a> CoreWriter<'a> {
                 ranges.reverse();
                 self.ranges = ranges;
                 *at = walked;
+            }
+            Rest::Data(file, at) if *at < end => {
+                let found = file.next_data(at.0, end.0)?;
+                self.ranges.extend(found.map(|(from, to)| (pages_down(from), to.next_multiple_of(PAGE).min(end.0))));
+                *at = found.map_or(end, |(_, to)| RuntimeAddr(to.next_multiple_of(PAGE)));
             }
             Rest::All(at) if *at < end => {
                 let next = RuntimeAddr(end.0.min(at.0 + STEP));
@@ -156,8 +162,9 @@ impl<'a> CoreWriter<'a> {
         let mut at = from;
         while at < to {
             let wanted = ((to - at) as usize).min(PIECE);
-            let got = self.read(RuntimeAddr(at), wanted)?;
-            write_pages(&self.file, &self.buffer[..got], offset + (at - start))?;
+            let mut buffer = self.sink.buffer()?;
+            let got = self.read(RuntimeAddr(at), &mut buffer[..wanted])?;
+            self.sink.write(buffer, got, offset + (at - start))?;
             if got == 0 {
                 self.unread += PAGE;
             }
@@ -167,35 +174,17 @@ impl<'a> CoreWriter<'a> {
         Ok(())
     }
 
-    /// Reads into the buffer: how many bytes, whole pages. 0: the first page cannot be read.
-    fn read(&mut self, addr: RuntimeAddr, wanted: usize) -> Result<usize, CoreFault> {
-        let buffer = &mut self.buffer[..wanted];
+    /// Fills the buffer: how many bytes, whole pages. 0: the first page cannot be read.
+    fn read(&self, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<usize, CoreFault> {
         let gone = |_: Errno| CoreFault::Gone;
-        let got = match self.image.memory.read_fast(addr, buffer).map_err(gone)? {
-            // What the program itself may not read.
-            0 => self.image.memory.read(addr, buffer).map_err(gone)?,
-            got => got,
-        };
-        Ok(got / PAGE as usize * PAGE as usize)
+        let memory = &self.image.memory;
+        // process_vm_readv(2) pins pages, and a pin of a page that a fork shares gives the fork a copy of its own (mm/gup.c,
+        // gup_must_unshare): the whole of the memory twice.
+        let got = if self.image.copy.is_some() { 0 } else { memory.read_fast(addr, buffer).map_err(gone)? };
+        // By the file also what the program itself may not read.
+        let got = if got == 0 { memory.read(addr, buffer).map_err(gone)? } else { got };
+        Ok(pages_down(got as u64) as usize)
     }
-}
-
-/// Writes whole pages, leaving holes for those that are zero.
-fn write_pages(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    static ZERO: [u8; PAGE as usize] = [0; PAGE as usize];
-    let mut pages = bytes.chunks(PAGE as usize).enumerate().peekable();
-    while let Some((first, page)) = pages.next() {
-        if *page == ZERO[..page.len()] {
-            continue;
-        }
-        let mut end = first * PAGE as usize + page.len();
-        while let Some((_, page)) = pages.next_if(|(_, page)| **page != ZERO[..page.len()]) {
-            end += page.len();
-        }
-        let begin = first * PAGE as usize;
-        file.write_all_at(&bytes[begin..end], offset + begin as u64)?;
-    }
-    Ok(())
 }
 
 /// What a mapping becomes in the file.
@@ -208,7 +197,7 @@ fn add_segments(
     let mapping = &region.mapping;
     let (start, end) = (mapping.start, mapping.end);
     let access = [mapping.read, mapping.write, mapping.execute];
-    let known = image.unforked.iter().position(|(known, _)| known.mapping.start == start);
+    let known = image.unforked.iter().position(|known| known.region.mapping.start == start);
     let (kept, rest) = match (amount(region, image.filter, all), known) {
         (Amount::Present, None) if region.length() >= GIANT => {
             (last_present(image, start, end)? - start.0, Rest::Present(start))
@@ -216,7 +205,7 @@ fn add_segments(
         (Amount::Nothing, _) => (0, Rest::Done),
         (Amount::Present | Amount::Whole, Some(index)) => (region.length(), Rest::Known(index)),
         (Amount::Present, None) => (region.length(), Rest::Present(start)),
-        (Amount::Whole, None) => (region.length(), Rest::All(start)),
+        (Amount::Whole, None) => (region.length(), whole(image, region)),
         (Amount::ElfHeader, _) => {
             let mut magic = [0; 4];
             let is_elf = image.memory.read(start, &mut magic).is_ok_and(|got| got == 4) && magic == *b"\x7fELF";
@@ -225,6 +214,17 @@ fn add_segments(
     };
     out.push((Segment { start, end, access, kept }, rest));
     Ok(())
+}
+
+/// Without the right to open its file a shared mapping is read with its holes.
+fn whole(image: &CoreImage, region: &Region) -> Rest {
+    let start = region.mapping.start;
+    let file = region.mapping.shared.then(|| MappedFile::open(image.source, &region.mapping).ok()).flatten();
+    file.map_or(Rest::All(start), |file| Rest::Data(file, start))
+}
+
+fn pages_down(addr: u64) -> u64 {
+    addr / PAGE * PAGE
 }
 
 /// Where the last page of a mapping that is there ends.
