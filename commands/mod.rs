@@ -18,6 +18,7 @@ mod echo;
 mod enable;
 mod exec;
 mod finish;
+mod gcore;
 mod handle;
 mod hbreak;
 mod help;
@@ -42,6 +43,7 @@ mod sleep;
 mod source;
 mod status;
 mod stepi;
+mod syscall;
 mod tbreak;
 mod tcatch;
 mod thread;
@@ -92,6 +94,8 @@ pub const TABLE: Commands = Commands(&[
     signals::COMMAND,
     signal::COMMAND,
     queue_signal::COMMAND,
+    gcore::COMMAND,
+    syscall::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -43,7 +43,12 @@ impl Mappings {
     pub fn of(pid: Pid) -> io::Result<Mappings> {
         let mut bytes = Vec::new();
         fs::File::open(format!("/proc/{pid}/maps"))?.take(LONGEST).read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
+        Mappings::parse(&bytes)
+    }
+
+    /// The text of a maps file; a line that is cut off at its end is left out.
+    pub fn parse(bytes: &[u8]) -> io::Result<Mappings> {
+        let text = String::from_utf8_lossy(bytes);
         let whole_lines = text.rfind('\n').map_or("", |end| &text[..end + 1]);
         let maps = MemoryMaps::from_buf_read(Cursor::new(whole_lines.as_bytes()))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;

@@ -19,6 +19,9 @@ pub struct Memory {
     tid: Tid,
 }
 
+/// The size of a page on this machine (x86-64 has no other).
+pub const PAGE: u64 = 4096;
+
 /// The most ranges that one process_vm_readv(2) takes (IOV_MAX).
 const MOST_RANGES: usize = 1024;
 

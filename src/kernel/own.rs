@@ -45,6 +45,8 @@ pub fn block_signals() -> nix::Result<()> {
     set.add(NixSignal::SIGTTOU);
     // A godbg that reads from the background gets an error, and is not stopped while it holds a process.
     set.add(NixSignal::SIGTTIN);
+    // A file that may not grow (RLIMIT_FSIZE) is an error of a write, not the end of godbg.
+    set.add(NixSignal::SIGXFSZ);
     set.thread_block()
 }
 

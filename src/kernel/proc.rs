@@ -51,6 +51,8 @@ pub enum SyscallNow {
         number: u64,
         /// Its argument registers.
         args: [u64; 6],
+        /// The user stack pointer.
+        sp: RuntimeAddr,
         /// The user program counter.
         pc: RuntimeAddr,
     },
@@ -178,15 +180,71 @@ fn parse_syscall(text: &str) -> Option<SyscallNow> {
     match words.as_slice() {
         ["running"] => Some(SyscallNow::Running),
         ["-1", _, pc] => Some(SyscallNow::Elsewhere { pc: RuntimeAddr(hex(pc)?) }),
-        [number, args @ .., _, pc] if args.len() == 6 => {
+        [number, args @ .., sp, pc] if args.len() == 6 => {
             let mut registers = [0; 6];
             for (register, word) in registers.iter_mut().zip(args) {
                 *register = hex(word)?;
             }
-            Some(SyscallNow::In { number: number.parse().ok()?, args: registers, pc: RuntimeAddr(hex(pc)?) })
+            let (sp, pc) = (RuntimeAddr(hex(sp)?), RuntimeAddr(hex(pc)?));
+            Some(SyscallNow::In { number: number.parse().ok()?, args: registers, sp, pc })
         }
         _ => None,
     }
+}
+
+/// What a core file says of a process (`struct elf_prpsinfo`), by any thread of it that lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// Its parent, process group and session, as godbg's PID namespace numbers them.
+    pub parent: i32,
+    /// See `parent`.
+    pub group: i32,
+    /// See `parent`.
+    pub session: i32,
+    /// `PF_*` flags.
+    pub flags: u64,
+    /// -20 to 19.
+    pub nice: i8,
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+}
+
+/// See [`Ids`].
+pub fn ids(pid: Pid) -> io::Result<Ids> {
+    let status = status(pid)?;
+    let bytes = read_bytes(&format!("/proc/{pid}/stat"))?;
+    let after_name = bytes.iter().rposition(|&byte| byte == b')').map_or(&[][..], |close| &bytes[close + 1..]);
+    let text = String::from_utf8_lossy(after_name);
+    // Behind the name: state, ppid, pgrp, session, tty_nr, tpgid, flags, … nice is the 17th.
+    let words: Vec<i64> = text.split_ascii_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
+    let word = |index: usize| words.get(index).copied().unwrap_or(0);
+    Ok(Ids {
+        parent: word(1) as i32,
+        group: word(2) as i32,
+        session: word(3) as i32,
+        flags: word(6) as u64,
+        nice: word(16) as i8,
+        uid: status.ruid,
+        gid: status.rgid,
+    })
+}
+
+/// `/proc/PID/auxv` (proc_pid_auxv(5)), as it is.
+pub fn auxv(pid: Pid) -> io::Result<Vec<u8>> {
+    read_bytes(&format!("/proc/{pid}/auxv"))
+}
+
+/// `/proc/PID/coredump_filter` (core(5)): which kinds of mappings a core is to hold.
+pub fn core_filter(pid: Pid) -> io::Result<u32> {
+    let text = read_text(&format!("/proc/{pid}/coredump_filter"))?;
+    u32::from_str_radix(text.trim(), 16).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no number"))
+}
+
+/// Makes a process the first to be ended where memory runs out (proc_pid_oom_score_adj(5)).
+pub fn end_first_when_out_of_memory(pid: Pid) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/oom_score_adj"), "1000")
 }
 
 /// Where the executable is, as the kernel knows it; ` (deleted)` is part of it when the file is gone.
@@ -265,7 +323,15 @@ mod tests {
         assert_eq!(parse_syscall("running\n"), Some(SyscallNow::Running));
         assert_eq!(parse_syscall("-1 0x7ffe 0x40\n"), Some(SyscallNow::Elsewhere { pc: RuntimeAddr(0x40) }));
         let inside = parse_syscall("35 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffe 0x40\n");
-        assert_eq!(inside, Some(SyscallNow::In { number: 35, args: [1, 2, 3, 4, 5, 6], pc: RuntimeAddr(0x40) }));
+        assert_eq!(
+            inside,
+            Some(SyscallNow::In {
+                number: 35,
+                args: [1, 2, 3, 4, 5, 6],
+                sp: RuntimeAddr(0x7ffe),
+                pc: RuntimeAddr(0x40)
+            })
+        );
         assert_eq!(parse_syscall("35 0x1"), None);
     }
 

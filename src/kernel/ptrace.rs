@@ -201,6 +201,32 @@ impl Tracer {
         request(libc::PTRACE_SETREGSET, tid, NT_X86_XSTATE, &raw const slot as usize)
     }
 
+    /// PTRACE_GETREGSET NT_PRFPREG: x87 and SSE as FXSAVE lays them out, `struct user_fpregs_struct`.
+    pub fn float_registers(self, tid: Tid) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0u8; mem::size_of::<libc::user_fpregs_struct>()];
+        let mut slot = libc::iovec { iov_base: bytes.as_mut_ptr().cast::<c_void>(), iov_len: bytes.len() };
+        request(libc::PTRACE_GETREGSET, tid, NT_PRFPREG, &raw mut slot as usize)?;
+        Ok(bytes)
+    }
+
+    /// PTRACE_GET_RSEQ_CONFIGURATION: where the thread has registered its restartable sequences (rseq(2)). `None`: it has
+    /// not, or the kernel is older than 5.13.
+    pub fn rseq_area(self, tid: Tid) -> Option<RuntimeAddr> {
+        // struct ptrace_rseq_configuration: pointer, size, signature, flags, pad.
+        let mut answer = [0u64; 3];
+        request(PTRACE_GET_RSEQ_CONFIGURATION, tid, mem::size_of_val(&answer), &raw mut answer as usize).ok()?;
+        (answer[0] != 0).then_some(RuntimeAddr(answer[0]))
+    }
+
+    /// PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: whether the thread has its own system calls turned into signals (prctl(2),
+    /// PR_SET_SYSCALL_USER_DISPATCH). A kernel older than 6.4 does not tell: then no.
+    pub fn dispatches_syscalls(self, tid: Tid) -> bool {
+        // struct ptrace_sud_config: mode, selector, offset, length.
+        let mut answer = [0u64; 4];
+        let size = mem::size_of_val(&answer);
+        request(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, size, &raw mut answer as usize).is_ok() && answer[0] != 0
+    }
+
     /// PTRACE_PEEKUSER of debug register `index`, 0 to 7.
     pub fn debug_register(self, tid: Tid, index: usize) -> Result<u64, Errno> {
         let mut value: libc::c_long = 0;
@@ -296,6 +322,13 @@ impl SignalInfo {
 
 /// The kernel's siginfo_t has 128 bytes.
 const SIGINFO_WORDS: usize = 16;
+
+/// `include/uapi/linux/ptrace.h`; libc has neither.
+const PTRACE_GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
+const PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: libc::c_uint = 0x4211;
+
+/// `NT_PRFPREG` (include/uapi/linux/elf.h).
+const NT_PRFPREG: usize = 2;
 
 /// `NT_X86_XSTATE` (include/uapi/linux/elf.h).
 const NT_X86_XSTATE: usize = 0x202;

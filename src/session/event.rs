@@ -4,11 +4,11 @@ use super::catch_words::{caught_name, caught_words};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::duration;
 use super::hooks::Ran;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
 use super::signal_words::signal_words;
+use super::{duration, size};
 use crate::target::{Access, Birth, Caught, End, LateThread, News, Place, Signal, StopReport, TracedValue, Why};
 
 /// What is told unasked.
@@ -210,6 +210,11 @@ impl Show for News {
             }
             News::LetGo { process, thread } => {
                 page.line(format!("process {process}: thread {thread} has woken and was let go"));
+            }
+            News::Progress { file, bytes, total_bytes, .. } => {
+                let percent = 100 * u128::from(*bytes) / u128::from(*total_bytes).max(1);
+                let (done, total) = (size::show(*bytes), size::show(*total_bytes));
+                page.line(format!("  {file}: {done} of {total} written ({percent} %)"));
             }
             News::Missed { events } => page.line(format!("{events} earlier events were dropped: nobody read them")),
             News::LeashOver { process, held_ms } => {

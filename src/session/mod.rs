@@ -16,6 +16,7 @@ pub mod panics;
 pub mod reply;
 pub mod settings;
 mod signal_words;
+pub mod size;
 mod state;
 mod steering;
 pub mod tracer;

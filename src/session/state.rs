@@ -18,8 +18,8 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{self, Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, Catch, Catchpoint, End, Launch, Leaving, Metronome, News, Origin, Process, Released, Repaired,
-    Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
+    self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process,
+    Released, Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -361,6 +361,30 @@ impl Session {
             }
             self.attend(deadline)?;
         }
+    }
+
+    /// Takes in what has come, for a command that is busy itself and not waiting. Fails if it is to stop. The leash counts
+    /// from the command's end.
+    pub fn glance(&mut self) -> anyhow::Result<()> {
+        self.last_command = Instant::now();
+        self.attend(Some(Instant::now()))
+    }
+
+    /// Takes what a core is written from: see [`Process::begin_core`].
+    pub fn begin_core(&mut self) -> anyhow::Result<CoreImage> {
+        let image = self.process()?.begin_core();
+        self.pass_on_news();
+        Ok(image?)
+    }
+
+    /// Gives it back. `None`: the process has ended meanwhile.
+    pub fn end_core(&mut self, image: CoreImage) -> anyhow::Result<Option<CoreFacts>> {
+        let Some(process) = self.process.as_mut().filter(|process| process.pid() == image.process_id()) else {
+            return Ok(None);
+        };
+        let facts = process.end_core(image);
+        self.pass_on_news();
+        Ok(Some(facts?))
     }
 
     /// The bell that makes a wait look at its condition again, from another thread.

@@ -55,9 +55,6 @@ pub enum Error {
     /// There is no such thread any more.
     #[error("thread {0} has ended")]
     NoThread(Tid),
-    /// It stands inside a system call.
-    #[error("thread {0} stands inside a system call of its own and cannot make another before that returns")]
-    InCall(Tid),
     /// It does not end although it was sent SIGKILL.
     #[error("process {0} was sent SIGKILL but has not ended yet: a thread of it sleeps in the kernel")]
     WillNotDie(Pid),
@@ -86,6 +83,22 @@ pub enum Error {
         program: String,
         /// Why not.
         reason: String,
+    },
+    /// A system call cannot be made in a thread without harm to it, or did not come back.
+    #[error("cannot make a system call in thread {tid}: {why}")]
+    NoCalls {
+        /// The thread.
+        tid: Tid,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A core file could not be made.
+    #[error("cannot take a core of process {pid}: {why}")]
+    NoCore {
+        /// The process.
+        pid: Pid,
+        /// Why not.
+        why: String,
     },
     /// There is no breakpoint with this number.
     #[error("no breakpoint {0}")]
@@ -152,7 +165,6 @@ impl Error {
             Error::Start { step: Step::Execute, errno: Errno::EACCES, .. } => {
                 "check that it may be executed (chmod +x)".into()
             }
-            Error::InCall(_) => "continue to the return of that call, or take another thread".into(),
             Error::NoBreakpoint(_) => "breakpoints lists them".into(),
             Error::NoDebugRegister(_) => {
                 "clear or disable a watchpoint or hbreak; one of them covers 8 aligned bytes".into()

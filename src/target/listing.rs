@@ -126,7 +126,7 @@ impl Process {
             return (call.map(|(number, args)| Syscall::new(number, args)), Some(registers.pc()));
         }
         match proc::syscall_now(self.pid, tid) {
-            Ok(SyscallNow::In { number, args, pc }) => (Some(Syscall::new(number, args)), Some(pc)),
+            Ok(SyscallNow::In { number, args, pc, .. }) => (Some(Syscall::new(number, args)), Some(pc)),
             Ok(SyscallNow::Elsewhere { pc }) => (None, Some(pc)),
             Ok(SyscallNow::Running) | Err(_) => (None, None),
         }

@@ -2,11 +2,14 @@
 
 mod attach;
 mod breakpoints;
+mod callable;
+mod calls;
 mod catch;
 mod decide;
 mod error;
 pub mod expr;
 mod flow;
+mod gcore;
 mod halt;
 mod inject;
 mod launch;
@@ -26,9 +29,11 @@ mod thread;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair};
+pub use calls::{CallResult, call_number, refuse_call};
 pub use catch::{Catch, Catches, Catchpoint, Caught};
 pub use error::{Error, Result};
 pub use flow::Return;
+pub use gcore::{CoreFacts, CoreFault, CoreImage, CoreWriter};
 pub use launch::{Launch, launch};
 pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;

@@ -257,6 +257,17 @@ pub enum News {
         /// How long it had been held, in milliseconds.
         held_ms: u64,
     },
+    /// A file is being written: told to people who wait for it.
+    Progress {
+        /// The process.
+        process: Pid,
+        /// Which file.
+        file: String,
+        /// Bytes so far.
+        bytes: u64,
+        /// Of how many.
+        total_bytes: u64,
+    },
     /// More happened than anybody came to read: the oldest events were dropped.
     Missed {
         /// How many.

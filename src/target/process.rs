@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::breakpoints::Steering;
 use super::decide::{self, Action};
+use super::gcore::CopyMark;
 use super::thread::{State, StoppedThread, Thread};
 use super::{Birth, Error, LateThread, News, Result, Rules, StopReport, ThreadSignal, Why};
 use crate::addr::{Pid, RuntimeAddr, Tid};
@@ -58,6 +59,8 @@ pub struct Process {
     /// The terminal that the program gets while it runs in the foreground.
     pub(super) terminal: Option<Arc<Terminal>>,
     pub(super) has_terminal: bool,
+    /// The copy of its memory that a core is being written from.
+    pub(super) copy: Option<CopyMark>,
     /// Where it has a `syscall` instruction, once that has been asked for.
     pub(super) syscall_at: Cell<Option<RuntimeAddr>>,
     /// Breakpoints and what they need.
@@ -102,6 +105,7 @@ impl Process {
             news: VecDeque::new(),
             terminal: None,
             has_terminal: false,
+            copy: None,
             steering: Steering::default(),
             unreported: VecDeque::new(),
             syscall_at: Cell::new(None),
@@ -532,6 +536,10 @@ impl Process {
         if self.is_ours(tid) {
             self.add(tid, State::Running);
             return true;
+        }
+        // It must never run.
+        if self.copy.is_some_and(|copy| copy.pid.leader() == tid) {
+            return false;
         }
         let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
         let _ = self.tracer.detach(tid, signal);

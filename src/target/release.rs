@@ -51,6 +51,7 @@ impl Process {
             Phase::Held { since, .. } => *since,
             _ => return Err(Error::Ended(self.pid)),
         };
+        self.drop_copy();
         self.clear_steering();
         self.leave_entries();
         if matches!(self.phase, Phase::Ended { .. }) {

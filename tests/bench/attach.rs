@@ -10,14 +10,20 @@
 //! Nothing here fails by a time: goals are printed as met or missed, and a reader judges. It fails when godbg does not do
 //! its work, or leaves the target stopped or traced.
 
+mod attach_report;
+mod attach_runs;
 mod programs;
 mod report;
+mod target;
+mod tool;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Parser, ValueEnum};
-use programs::{Language, Programs, Target, Tool};
-use report::{Measurement, Rows};
+use attach_report::{Measurement, Rows};
+use clap::Parser;
+use programs::Programs;
 use std::time::Duration;
+use target::{Language, Target};
+use tool::Tool;
 
 #[derive(Parser)]
 #[command(bin_name = "cargo bench --bench attach --", about = "Measures attach + all stopped + detach")]
@@ -55,7 +61,7 @@ fn main() -> Result<()> {
         options.runs = 3;
     }
     let programs = Programs::build()?;
-    let tools = chosen(&options);
+    let tools = tool::chosen(&options.peers, &options.only);
     let mut summary = Vec::new();
     let mut godbg_works = true;
     for &size in &options.sizes {
@@ -71,29 +77,12 @@ fn main() -> Result<()> {
             }
         }
     }
-    report::print_summary(&summary);
+    attach_report::print_summary(&summary);
     if !options.no_startup {
         startup(&programs, &tools);
     }
     ensure!(godbg_works, "godbg failed to attach or detach; see above");
     Ok(())
-}
-
-/// What was asked for and is installed. What is missing is named once, where nobody can overlook it.
-fn chosen(options: &Options) -> Vec<Tool> {
-    let asked_for = |tool: &Tool| {
-        let wanted = !tool.is_peer() || options.peers.contains(tool);
-        wanted && (options.only.is_empty() || options.only.contains(tool))
-    };
-    let mut tools: Vec<Tool> = Tool::value_variants().iter().copied().filter(asked_for).collect();
-    tools.retain(|tool| {
-        let missing: Vec<&str> = tool.needs().iter().copied().filter(|needed| !programs::installed(needed)).collect();
-        if !missing.is_empty() {
-            println!("LEFT OUT: {} ({} not installed)", tool.name(), missing.join(", "));
-        }
-        missing.is_empty()
-    });
-    tools
 }
 
 fn measure_size(
@@ -103,14 +92,14 @@ fn measure_size(
     size: u32,
     runs: usize,
 ) -> Result<Option<Rows>> {
-    let mut target = match Target::start(programs, language, size) {
+    let mut target = match Target::start(programs, "heartbeat", language, size, &[]) {
         Ok(target) => target,
         Err(error) => {
-            println!("\nSKIPPED: {size} threads, {}: {error:#}\n  {}", language.name(), programs::limits());
+            println!("\nSKIPPED: {size} threads, {}: {error:#}\n  {}", language.name(), attach_runs::limits());
             return Ok(None);
         }
     };
-    let mut rows = Rows::new(&target, size, tools);
+    let mut rows = Rows::new(&target, language, size, tools)?;
     let rounds = tools.iter().map(|tool| tool.runs(size, runs)).max().unwrap_or(0);
     for round in 0..rounds {
         for position in 0..tools.len() {
@@ -123,7 +112,8 @@ fn measure_size(
                 Err(error) => {
                     println!("FAILED: {} on {size} threads, {}: {error:#}", tool.name(), language.name());
                     rows.failed.push(tool);
-                    target = Target::start(programs, language, size).context("the target a second time")?;
+                    target = Target::start(programs, "heartbeat", language, size, &[])
+                        .context("the target a second time")?;
                 }
             }
         }
@@ -134,7 +124,7 @@ fn measure_size(
 fn measure(programs: &Programs, tool: Tool, target: &Target) -> Result<Measurement> {
     target.wait_for_beats(5).context("before the run")?;
     target.reset()?;
-    let cost = programs.run(tool, target.pid())?;
+    let cost = attach_runs::attach_once(programs, tool, target.pid())?;
     target.wait_for_beats(2).context("the target stands still after the run")?;
     target.check_released()?;
     let pause = target.longest_gap()?.saturating_sub(target.usual);
@@ -147,7 +137,7 @@ fn startup(programs: &Programs, tools: &[Tool]) {
     let mut times: Vec<(Tool, Vec<Duration>)> =
         tools.iter().filter(|tool| tool.to_prompt().is_some()).map(|&tool| (tool, Vec::new())).collect();
     for _ in 0..RUNS {
-        times.retain_mut(|(tool, times)| match programs.time_to_prompt(*tool) {
+        times.retain_mut(|(tool, times)| match attach_runs::time_to_prompt(programs, *tool) {
             Ok(time) => {
                 times.push(time);
                 true
@@ -158,5 +148,5 @@ fn startup(programs: &Programs, tools: &[Tool]) {
             }
         });
     }
-    report::print_startup(&times);
+    attach_report::print_startup(&times);
 }

@@ -1,4 +1,4 @@
-// A target that says how long it stood still: `heartbeat THREADS FILE`.
+// A target that says how long it stood still: `heartbeat THREADS FILE [MIB]`.
 //
 // One thread beats: it sleeps 1 ms over and over and keeps the longest time between two beats. All the others are asleep
 // for good. The beating thread is the middle one (the only one, with THREADS = 1), so that neither the order in which a
@@ -9,6 +9,10 @@
 //    8  the usual gap in nanoseconds: the median of the first beats, when everything else was asleep
 //   16  how many threads there are; 0 until all of them run and the usual gap is known
 //   24  beats so far
+//   32  where MIB MiB of memory begin that have been written to (0 without MIB)
+//   40  and their length in bytes
+//
+// That memory holds a different word everywhere (see `word`), and `NEEDLE`, ended by a NUL, 4096 bytes before its end.
 //
 // A pause shorter than the rest of the millisecond that is being slept does not show, and a longer one shows without it.
 #define _GNU_SOURCE
@@ -29,10 +33,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NEEDLE "the needle in the haystack"
+
 enum { SETTLING = 201, STACK = 16 * 1024 };
 
 struct shared {
-    _Atomic uint64_t longest, usual, threads, beats;
+    _Atomic uint64_t longest, usual, threads, beats, memory, length;
 };
 
 static struct shared *shared;
@@ -85,10 +91,25 @@ _Noreturn static void *thread(void *number) {
     }
 }
 
+static uint64_t word(uint64_t index) { return (index + 1) * 0x9e3779b97f4a7c15u; }
+
+// Not merged into huge pages, so that a fork of the process has as much to copy as one of a fragmented heap.
+static int fill(size_t mib) {
+    size_t length = mib << 20;
+    uint64_t *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return -1;
+    madvise(memory, length, MADV_NOHUGEPAGE);
+    for (size_t i = 0; i < length / sizeof *memory; i++) memory[i] = word(i);
+    memcpy((char *)memory + length - 4096, NEEDLE, sizeof NEEDLE);
+    atomic_store(&shared->memory, (uint64_t)memory);
+    atomic_store(&shared->length, length);
+    return 0;
+}
+
 int main(int argc, char **argv) {
-    threads = argc == 3 ? atol(argv[1]) : 0;
+    threads = argc == 3 || argc == 4 ? atol(argv[1]) : 0;
     if (threads < 1) {
-        fprintf(stderr, "usage: heartbeat THREADS FILE\n");
+        fprintf(stderr, "usage: heartbeat THREADS FILE [MIB]\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL); // ends with the bench that started it
@@ -100,6 +121,10 @@ int main(int argc, char **argv) {
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (shared == MAP_FAILED) {
         perror("mmap");
+        return 1;
+    }
+    if (argc == 4 && fill((size_t)atol(argv[3])) != 0) {
+        perror("memory");
         return 1;
     }
     pthread_attr_t small;

@@ -1,4 +1,5 @@
-// A Go target that says how long it stood still: `heartbeat-go THREADS FILE`. The twin of heartbeat.c, with the same FILE.
+// A Go target that says how long it stood still: `heartbeat-go THREADS FILE [MIB]`. The twin of heartbeat.c, with the
+// same FILE; where its MIB MiB of memory are is not said.
 //
 // Goroutines locked to their threads are blocked in read(2); one in the middle beats every millisecond. The Go runtime
 // has a few threads of its own, so the count in FILE is what the kernel says, near to THREADS.
@@ -25,15 +26,18 @@ const (
 
 type shared struct{ longest, usual, threads, beats uint64 }
 
-var asleep int64
+var (
+	asleep int64
+	memory []uint64
+)
 
 func init() {
 	runtime.LockOSThread() // prctl below is about the calling thread, and main keeps it
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		fail("usage: heartbeat-go THREADS FILE")
+	if len(os.Args) != 3 && len(os.Args) != 4 {
+		fail("usage: heartbeat-go THREADS FILE [MIB]")
 	}
 	syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0)
 	threads, err := strconv.Atoi(os.Args[1])
@@ -45,6 +49,14 @@ func main() {
 	check(err)
 	board := (*shared)(unsafe.Pointer(&page[0]))
 
+	if len(os.Args) == 4 {
+		mib, err := strconv.Atoi(os.Args[3])
+		check(err)
+		memory = make([]uint64, mib<<17)
+		for i := range memory {
+			memory[i] = uint64(i+1) * 0x9e3779b97f4a7c15
+		}
+	}
 	debug.SetMaxThreads(threads + 1000)
 	var pipe [2]int
 	check(syscall.Pipe(pipe[:]))

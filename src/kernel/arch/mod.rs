@@ -7,8 +7,8 @@ pub mod shield;
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{
-    Bank, Extended, FLAGS, FlagUse, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION, X87_CONTROL,
-    syscall_name, syscall_number,
+    Bank, ELF_MACHINE, Extended, FLAGS, FlagUse, GENERAL, MACHINE, Number, RegisterId, Registers, SYSCALL_INSTRUCTION,
+    X87_CONTROL, quiet_fork, syscall_name, syscall_number, take_child,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -11,6 +11,9 @@ pub use xsave::Extended;
 /// The machine's name, as `uname -m` prints it.
 pub const MACHINE: &str = "x86_64";
 
+/// Its number in ELF files (`EM_X86_64`).
+pub const ELF_MACHINE: u16 = 62;
+
 /// `struct user_regs_struct` of `<sys/user.h>`, the layout of NT_PRSTATUS.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(C)]
@@ -167,14 +170,51 @@ impl Registers {
     }
 }
 
-/// The name of a system call by its number.
-pub fn syscall_name(number: u64) -> Option<&'static str> {
-    syscalls::Sysno::new(usize::try_from(number).ok()?).map(|call| call.name())
+impl Registers {
+    /// The few that are known of a thread that sleeps in a system call and cannot be asked.
+    pub fn asleep_in(number: u64, args: [u64; 6], sp: RuntimeAddr, pc: RuntimeAddr) -> Registers {
+        let [rdi, rsi, rdx, r10, r8, r9] = args;
+        let (orig_rax, cs) = (number, USER_CS);
+        Registers { orig_rax, rdi, rsi, rdx, r10, r8, r9, rsp: sp.0, rip: pc.0, cs, ..Registers::default() }
+    }
+
+    /// Whether the thread runs 64-bit code, whose system calls this file knows.
+    pub fn is_64_bit(&self) -> bool {
+        self.cs == USER_CS
+    }
+
+    /// Whether the result is one that only the kernel itself sees, in a call that was broken off and is to be made again
+    /// (`-ERESTARTSYS` to `-ERESTART_RESTARTBLOCK`, include/linux/errno.h).
+    pub fn is_broken_off(&self) -> bool {
+        (-516..=-512).contains(&self.call_result())
+    }
+}
+
+/// The number and arguments of a clone(2) that copies the memory as fork(2) does, but tells nobody of the child's end
+/// (exit signal 0) and shares the table of open files: what the process closes meanwhile is closed.
+pub fn quiet_fork() -> (u64, [u64; 6]) {
+    const CLONE: u64 = 56;
+    (CLONE, [nix::libc::CLONE_FILES as u64, 0, 0, 0, 0, 0])
+}
+
+/// The number and arguments of a wait4(2) that takes the end of a child of any kind, and does not wait for it.
+pub fn take_child(child: i32) -> (u64, [u64; 6]) {
+    const WAIT4: u64 = 61;
+    let options = nix::libc::WNOHANG | nix::libc::__WALL;
+    (WAIT4, [child as u64, 0, options as u64, 0, 0, 0])
 }
 
 /// The number of a system call by its name.
 pub fn syscall_number(name: &str) -> Option<u64> {
-    name.parse::<syscalls::Sysno>().ok().map(|call| call.id() as u64)
+    (0..MOST_CALLS).find(|number| syscall_name(*number) == Some(name))
+}
+
+/// No number of a system call is as high as this.
+const MOST_CALLS: u64 = 1024;
+
+/// The name of a system call by its number.
+pub fn syscall_name(number: u64) -> Option<&'static str> {
+    syscalls::Sysno::new(usize::try_from(number).ok()?).map(|call| call.name())
 }
 
 #[cfg(test)]
@@ -207,6 +247,9 @@ mod tests {
     fn calls_have_names() {
         assert_eq!(syscall_name(202), Some("futex"));
         assert_eq!(syscall_name(u64::MAX), None);
-        assert_eq!((syscall_number("futex"), syscall_number("no_such_call")), (Some(202), None));
+        assert_eq!(syscall_number("futex"), Some(202));
+        assert_eq!(syscall_number("no_such_call"), None);
+        assert_eq!(syscall_name(quiet_fork().0), Some("clone"));
+        assert_eq!(syscall_name(take_child(1).0), Some("wait4"));
     }
 }
