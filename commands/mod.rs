@@ -29,6 +29,8 @@ mod kill;
 mod maintenance;
 mod nexti;
 mod on;
+mod process;
+mod processes;
 mod ps;
 mod queue_signal;
 mod quit;
@@ -62,6 +64,8 @@ pub const TABLE: Commands = Commands(&[
     kill::COMMAND,
     repair::COMMAND,
     ps::COMMAND,
+    processes::COMMAND,
+    process::COMMAND,
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,

@@ -39,5 +39,6 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let setting = settings::find(&args.setting)?;
     setting.set(&mut cx.session.settings, &args.value)?;
+    cx.session.apply_settings();
     Ok(Outcome::Reply(Reply::new(Shown { settings: vec![Value::new(setting, &cx.session.settings)] })))
 }

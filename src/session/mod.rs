@@ -1,6 +1,7 @@
 //! What a command is and what it may touch. The session lives on the tracer thread; commands are handed a [`Context`]
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
+mod attending;
 pub mod breakpoint_words;
 mod catch_words;
 pub mod command;
@@ -13,6 +14,7 @@ pub mod hooks;
 pub mod locations;
 pub mod page;
 pub mod panics;
+mod processes;
 pub mod reply;
 pub mod settings;
 mod signal_words;
@@ -28,6 +30,7 @@ pub use dispatch::{Answer, execute};
 pub use event::Event;
 pub use failure::{Failure, FailureKind, Interrupted};
 pub use locations::Locations;
+pub use processes::ProcessFacts;
 pub use reply::{Reply, Show};
 pub use settings::Settings;
 pub use state::{Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
