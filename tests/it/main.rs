@@ -4,6 +4,7 @@
 mod attaching;
 mod catching;
 mod exec;
+mod following;
 mod harness;
 mod layers;
 mod leash;
