@@ -4,6 +4,7 @@ use crate::session::Commands;
 
 mod advance;
 mod attach;
+mod auxv;
 mod awatch;
 mod break_;
 mod breakpoints;
@@ -14,9 +15,14 @@ mod condition;
 mod continue_;
 mod detach;
 mod disable;
+mod disassemble;
+mod dump;
 mod echo;
 mod enable;
+mod environ;
 mod exec;
+mod fds;
+mod find;
 mod finish;
 mod gcore;
 mod handle;
@@ -27,14 +33,18 @@ mod ignore;
 mod interrupt;
 mod kill;
 mod maintenance;
+mod maps;
 mod nexti;
 mod on;
+mod print;
 mod process;
 mod processes;
 mod ps;
 mod queue_signal;
 mod quit;
+mod regs;
 mod repair;
+mod restore;
 mod rwatch;
 mod set;
 mod shell;
@@ -55,6 +65,7 @@ mod try_;
 mod until;
 mod wait;
 mod watch;
+mod x;
 
 /// All commands.
 pub const TABLE: Commands = Commands(&[
@@ -100,13 +111,24 @@ pub const TABLE: Commands = Commands(&[
     queue_signal::COMMAND,
     gcore::COMMAND,
     syscall::COMMAND,
+    x::COMMAND,
+    find::COMMAND,
+    dump::COMMAND,
+    restore::COMMAND,
+    maps::COMMAND,
+    fds::COMMAND,
+    auxv::COMMAND,
+    environ::COMMAND,
+    disassemble::COMMAND,
+    regs::COMMAND,
+    print::COMMAND,
+    set::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,
     try_::COMMAND,
     shell::COMMAND,
     history::COMMAND,
-    set::COMMAND,
     show::COMMAND,
     help::COMMAND,
     quit::COMMAND,

@@ -9,8 +9,8 @@ use crate::addr::Tid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::dispatch::run_words;
 use crate::session::event::{place_words, why_words};
-use crate::session::page::{Page, Span, Style};
-use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words};
+use crate::session::page::{Column, Page, Span, Style, Table};
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Row, Show, Words};
 use crate::target::{Caught, Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
@@ -58,6 +58,9 @@ struct ForThread {
     error: Option<Failure>,
     #[serde(skip)]
     page: Page,
+    /// The reply beside others of its kind.
+    #[serde(skip)]
+    row: Option<Row>,
 }
 
 /// A thread as `threads` shows it.
@@ -240,11 +243,29 @@ fn for_one(cx: &mut Context<'_>, number: u32, tid: Tid, command: &[String]) -> F
     if let Some(before) = before {
         cx.session.select(before);
     }
-    let (reply, page, error) = match result {
-        Ok(reply) => (reply.json(), reply.page(), None),
-        Err(failure) => (Value::Null, Page::default(), Some(failure)),
+    let (reply, page, row, error) = match result {
+        Ok(reply) => (reply.json(), reply.page(), reply.row(), None),
+        Err(failure) => (Value::Null, Page::default(), None, Some(failure)),
     };
-    ForThread { number, thread: tid, ok: error.is_none(), reply, error, page }
+    ForThread { number, thread: tid, ok: error.is_none(), reply, error, page, row }
+}
+
+/// The replies as one table with a row a thread, where all are rows under the same columns. Threads for which the command
+/// failed have a row of nothing; why stands below.
+fn side_by_side(threads: &[ForThread]) -> Option<Table> {
+    let rows = || threads.iter().filter(|one| one.ok).map(|one| one.row.as_ref());
+    let columns = &rows().next()??.columns;
+    if rows().any(|row| row.is_none_or(|row| row.columns != *columns)) {
+        return None;
+    }
+    let head = [Column::right("#"), Column::left("TID")];
+    let body = threads.iter().map(|one| {
+        let cells = one.row.as_ref().map_or(&[][..], |row| &row.cells);
+        let head = [one.number.to_string().into(), one.thread.to_string().into()];
+        let padding = columns.len() - cells.len();
+        head.into_iter().chain(cells.iter().cloned()).chain(std::iter::repeat_n(Span::default(), padding)).collect()
+    });
+    Some(Table { columns: head.into_iter().chain(columns.iter().cloned()).collect(), rows: body.collect() })
 }
 
 impl Show for Answer {
@@ -260,6 +281,13 @@ impl Show for Answer {
             }
             Answer::One(one) => page.append(one.page.clone()),
             Answer::All { threads } => {
+                if let Some(table) = side_by_side(threads) {
+                    page.table(table);
+                    for (one, error) in threads.iter().filter_map(|one| Some((one, one.error.as_ref()?))) {
+                        page.spans(vec![Span::new(format!("thread {}: error: {error}", one.number), Style::Bad)]);
+                    }
+                    return;
+                }
                 for one in threads {
                     page.spans(vec![Span::new(format!("thread {} ({}):", one.number, one.thread), Style::Strong)]);
                     page.append(one.page.clone());

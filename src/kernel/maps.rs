@@ -91,7 +91,8 @@ impl From<procfs::process::MemoryMap> for Mapping {
             MMapPath::Vsyscall => Some("[vsyscall]".into()),
             MMapPath::Rollup => Some("[rollup]".into()),
             MMapPath::Vsys(key) => Some(format!("/SYSV{key:08x}")),
-            MMapPath::Other(name) => Some(name),
+            // The parser takes the brackets away: `[vvar_vclock]`, `[anon:name]`.
+            MMapPath::Other(name) => Some(format!("[{name}]")),
         };
         Mapping {
             start: RuntimeAddr(map.address.0),

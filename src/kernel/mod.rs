@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod arch;
+pub mod descriptors;
 pub mod guardian;
 pub mod journal;
 pub mod maps;
@@ -16,6 +17,7 @@ pub mod ptrace;
 pub mod regions;
 pub mod signal;
 pub mod spawn;
+pub mod start;
 pub mod wait;
 
 pub use nix::errno::Errno;

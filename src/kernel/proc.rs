@@ -58,7 +58,7 @@ pub enum SyscallNow {
     },
 }
 
-fn read_bytes(path: &str) -> io::Result<Vec<u8>> {
+pub(super) fn read_bytes(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(1024);
     fs::File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)

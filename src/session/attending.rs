@@ -85,7 +85,7 @@ impl Session {
 
     /// Waits for one thing to come, takes it in, and fails if there is a request to stop: one that came just before the
     /// command began counts too.
-    fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
+    pub(super) fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
         if self.request.is_some() {
             anyhow::bail!(Interrupted);
         }

@@ -85,6 +85,19 @@ pub enum Words {
     Split,
     /// The rest of the line as one word, as it was typed.
     Raw,
+    /// As `Raw` where the rest begins with one of these, as `Split` otherwise.
+    RawBehind(&'static [&'static str]),
+}
+
+impl Words {
+    /// Whether the rest of a line is taken as it was typed.
+    pub fn takes_raw(self, rest: &str) -> bool {
+        match self {
+            Words::Split => false,
+            Words::Raw => true,
+            Words::RawBehind(beginnings) => beginnings.iter().any(|beginning| rest.starts_with(beginning)),
+        }
+    }
 }
 
 /// A command.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::command::{Command, Commands, MOST_NAME_WORDS, Needs, Outcome, Words};
+use super::command::{Command, Commands, MOST_NAME_WORDS, Needs, Outcome};
 use super::failure::{Failure, Interrupted};
 use super::settings::Settings;
 use super::state::{Context, Prompt, Session};
@@ -124,16 +124,15 @@ pub fn is_continue(session: &Session, line: &str) -> bool {
 
 fn parse_words(session: &Session, words: &[String]) -> Result<Parsed, Failure> {
     let found = session.commands.find(words)?;
-    let words = match found.command.words {
-        Words::Split => found.words(words),
-        Words::Raw => raw(&found.words(words).join(" ")),
-    };
+    let joined = found.words(words).join(" ");
+    let words = if found.command.words.takes_raw(&joined) { raw(&joined) } else { found.words(words) };
     Ok(Parsed { command: found.command, words })
 }
 
 fn run(session: &mut Session, parsed: &Parsed) -> Result<Outcome, Failure> {
     check_needs(session, parsed.command)?;
     session.last_command = Instant::now();
+    session.looking.again = None;
     let result = (parsed.command.run)(&mut Context { session }, &parsed.words);
     session.last_command = Instant::now();
     result.map_err(|error| {
@@ -197,8 +196,8 @@ const DEEPEST: usize = 8;
 fn split(commands: Commands, line: &str, depth: usize) -> Result<Vec<String>, Failure> {
     let name: Vec<String> = line.split_whitespace().take(MOST_NAME_WORDS).map(str::to_owned).collect();
     if let Ok(found) = commands.find(&name) {
-        if found.command.words == Words::Raw {
-            let rest = behind_words(line, found.taken).trim();
+        let rest = behind_words(line, found.taken).trim();
+        if found.command.words.takes_raw(rest) {
             let rest = Some(rest.to_owned()).filter(|rest| !rest.is_empty());
             return Ok(name.into_iter().take(found.taken).chain(rest).collect());
         }
@@ -234,7 +233,7 @@ fn raw(rest: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::command::{args, no_question, reply};
+    use crate::session::command::{Words, args, no_question, reply};
 
     #[derive(clap::Parser)]
     struct Inner {

@@ -16,7 +16,7 @@ pub enum FailureKind {
 }
 
 /// The `error:` and `hint:` lines of a command, or the `error` object of JSON.
-#[derive(Clone, Debug, Serialize, JsonSchema, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// What was attempted, on what, and why it failed.

@@ -10,7 +10,7 @@ use super::Session;
 use super::failure::Failure;
 use crate::addr::RuntimeAddr;
 use crate::target::expr::{EvalError, Expr, SyntaxError, Value};
-use crate::target::{Mapping, Mappings, Process, Scene};
+use crate::target::{Mapping, Mappings, Process, RegisterId, Scene};
 
 /// The names of a process at one moment: built once for each command that shows or takes addresses.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,12 @@ impl Locations {
         let offset = address.0 - self.mappings.base_of(mapping).0;
         let module_offset = mapping.name.as_ref().map(|_| offset);
         Some(Place { address, module: mapping.name.clone(), module_offset, symbol: None, offset: None })
+    }
+
+    /// The same, with nothing known but the address where nothing is mapped.
+    pub fn place_or_bare(&self, address: RuntimeAddr) -> Place {
+        let bare = || Place { address, module: None, module_offset: None, symbol: None, offset: None };
+        self.place(address).unwrap_or_else(bare)
     }
 
     /// The place for people, without the address: `libc.so.6+0x23`, `[stack]+0x1f0`, `[anon]+0x10`; `None` if nothing is
@@ -168,6 +174,20 @@ impl Session {
             names.symbol(name).map(|address| address.0)
         };
         run(&mut Scene::new(process, self.selected(), &self.variables, &mut symbols))
+    }
+
+    /// The bytes of any register of the selected thread, the lowest first.
+    pub fn read_register(&self, register: RegisterId) -> anyhow::Result<Vec<u8>> {
+        let cannot = |why: String, hint: &str| Failure::hinted(format!("cannot read ${register}: {why}"), hint);
+        let attach = "attach PID or exec PROGRAM";
+        let process = self.current().ok_or_else(|| cannot("no process is attached".into(), attach))?;
+        if process.held().is_none() {
+            return Err(cannot(format!("process {} runs", process.pid()), "interrupt stops it").into());
+        }
+        let tid = self.selected().ok_or_else(|| cannot("no thread is selected".into(), "threads lists them"))?;
+        let thread = process.stopped_thread(tid);
+        let stands = || cannot(format!("thread {tid} does not stand still"), "threads lists where each thread is");
+        Ok(thread.ok_or_else(stands)?.register(register)?[..usize::from(register.size)].to_vec())
     }
 
     /// Notes what a command has examined last: `$_` is its address, `$__` what stands there, read as `ty`-typed `value`.

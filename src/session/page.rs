@@ -1,6 +1,7 @@
 //! Text for people as data: lines of styled spans, and tables. Everything that goes in is escaped, so that no control
 //! character of a target ever reaches a terminal; width and colour are decided by whoever renders it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// What a span means; the renderer chooses the colour.
@@ -64,10 +65,10 @@ pub enum Align {
 }
 
 /// A column of a table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Column {
     /// Its header.
-    pub header: &'static str,
+    pub header: Cow<'static, str>,
     /// Where its text stands.
     pub align: Align,
     /// Whether it gives way where the terminal is too narrow: 0 never, 1 last, higher ones before lower ones. The last
@@ -80,22 +81,27 @@ pub struct Column {
 impl Column {
     /// A column of text that is shown whole.
     pub const fn left(header: &'static str) -> Column {
-        Column { header, align: Align::Left, shrink: 0, wraps: false }
+        Column { header: Cow::Borrowed(header), align: Align::Left, shrink: 0, wraps: false }
     }
 
     /// A column of numbers.
     pub const fn right(header: &'static str) -> Column {
-        Column { header, align: Align::Right, shrink: 0, wraps: false }
+        Column { header: Cow::Borrowed(header), align: Align::Right, shrink: 0, wraps: false }
+    }
+
+    /// A column of text under a header that is made up now.
+    pub fn named(header: impl Into<String>) -> Column {
+        Column { header: Cow::Owned(escape(&header.into())), ..Column::left("") }
     }
 
     /// A column of text that may be cut, and how soon.
     pub const fn shrinking(header: &'static str, shrink: u8) -> Column {
-        Column { header, align: Align::Left, shrink, wraps: false }
+        Column { header: Cow::Borrowed(header), align: Align::Left, shrink, wraps: false }
     }
 
     /// A last column of sentences.
     pub const fn wrapping(header: &'static str) -> Column {
-        Column { header, align: Align::Left, shrink: 1, wraps: true }
+        Column { header: Cow::Borrowed(header), align: Align::Left, shrink: 1, wraps: true }
     }
 }
 

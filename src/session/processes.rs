@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::seen::Seen;
 use super::state::{LastEnd, Session};
 use super::{Failure, RunState, hooks};
 use crate::addr::{Pid, Tid};
@@ -99,6 +100,7 @@ impl Session {
             self.beside.sort_unstable_by_key(|beside| beside.number);
         }
         (self.number, self.selected) = (number, selected);
+        self.seen = Seen::default();
         self.note_company();
     }
 
@@ -278,6 +280,7 @@ impl Session {
         let parent = match beside {
             None => {
                 (self.number, self.selected) = (number, Some(pid.leader()));
+                self.seen = Seen::default();
                 self.process.replace(child)
             }
             Some(index) => {
@@ -369,6 +372,7 @@ impl Session {
         if self.leash_end().is_none_or(|end| Instant::now() < end) {
             return;
         }
+        self.seen = self.process.as_ref().map_or_else(Seen::default, |process| Seen::of(process, self.selected));
         let mut news = Vec::new();
         for process in self.each_process().filter(|process| process.held().is_some()) {
             let held = process.held_for().unwrap_or_default();

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::duration;
 use super::failure::Failure;
 use crate::target::FollowFork;
+use crate::target::disasm::Flavor;
 
 /// When to use colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -35,6 +36,8 @@ pub struct Settings {
     pub schedule_multiple: bool,
     /// How many columns listings may take; the terminal's own if none.
     pub width: Option<u16>,
+    /// How instructions are written.
+    pub flavor: Flavor,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             schedule_multiple: false,
             color: Color::Auto,
             width: None,
+            flavor: Flavor::Att,
         }
     }
 }
@@ -126,6 +130,20 @@ pub const ALL: &[Setting] = &[
             Some(())
         },
     },
+    Setting {
+        name: "disassembly",
+        values: "att|intel",
+        summary: "how instructions are written",
+        get: |settings| if settings.flavor == Flavor::Intel { "intel".into() } else { "att".into() },
+        set: |settings, text| {
+            settings.flavor = match text {
+                "att" => Flavor::Att,
+                "intel" => Flavor::Intel,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
 ];
 
 /// gdb's other word for `follow-fork both`, which `show` does not list.
@@ -143,6 +161,8 @@ const DETACH_ON_FORK: &Setting = &Setting {
         Some(())
     },
 };
+/// gdb's names for settings that have another one here.
+const ALIASES: &[(&str, &str)] = &[("disassembly-flavor", "disassembly"), ("follow-fork-mode", "follow-fork")];
 
 fn on_off(value: bool) -> &'static str {
     if value { "on" } else { "off" }
@@ -158,14 +178,13 @@ fn parse_on_off(text: &str) -> Option<bool> {
 
 /// Finds a setting by its name.
 pub fn find(name: &str) -> Result<&'static Setting, Failure> {
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own);
     let names: Vec<&str> = ALL.iter().map(|setting| setting.name).collect();
     let hint = format!("the settings are {}", names.join(", "));
     let short: String = name.chars().take(60).collect();
-    let name = match name {
-        "follow-fork-mode" => "follow-fork",
-        "detach-on-fork" => return Ok(DETACH_ON_FORK),
-        name => name,
-    };
+    if name == DETACH_ON_FORK.name {
+        return Ok(DETACH_ON_FORK);
+    }
     ALL.iter().find(|setting| setting.name == name).ok_or(Failure::hinted(format!("no such setting: {short}"), hint))
 }
 

@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use super::command::Commands;
 use super::event::Event;
 use super::forks::Forks;
+use super::looking::Looking;
 use super::processes::{Beside, state_of};
+use super::seen::Seen;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
@@ -103,6 +105,9 @@ pub struct Session {
     pub settings: Settings,
     /// Convenience variables and the history of printed values.
     pub variables: Variables,
+    /// What `x` showed last, and what an empty line runs.
+    pub looking: Looking,
+    pub(super) seen: Seen,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -151,6 +156,8 @@ impl Session {
             last_end: None,
             settings: Settings::default(),
             variables: Variables::default(),
+            looking: Looking::default(),
+            seen: Seen::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,
@@ -237,6 +244,7 @@ impl Session {
         // Threads of it that were still to be let go are its threads again.
         self.leaving.retain(|leaving| leaving.process != facts.report.process);
         self.selected = Some(facts.report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         self.begin_numbers();
@@ -254,6 +262,7 @@ impl Session {
         let mut process = target::launch(launch, self.tracer, self.metronome.clone(), self.rules.clone())?;
         let report = process.interrupt(Why::Start)?;
         self.selected = Some(report.thread);
+        self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
         self.begin_numbers();
@@ -263,6 +272,7 @@ impl Session {
     /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
         self.check_vfork()?;
+        self.note_registers();
         let (selected, variables) = (self.selected, self.variables.clone());
         let process = self.process()?;
         process.lend_variables(variables);

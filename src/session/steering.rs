@@ -73,6 +73,7 @@ impl Session {
     /// were made.
     pub fn step(&mut self, count: u64) -> anyhow::Result<(StopReport, u64)> {
         let tid = self.stopped_thread()?;
+        self.note_registers();
         let Some(mut process) = self.take_process() else { anyhow::bail!("no process is attached") };
         let stepped = process.step(tid, count, &mut || {
             self.notice_requests();

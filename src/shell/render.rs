@@ -159,7 +159,7 @@ pub fn paint(text: &str, style: Style, color: bool) -> String {
 fn table(out: &mut String, table: &Table, look: Look) {
     let widths = fit(&table.columns, natural_widths(table), look.width);
     if table.columns.iter().any(|column| !column.header.is_empty()) {
-        let headers: Vec<Span> = table.columns.iter().map(|column| Span::new(column.header, Style::Strong)).collect();
+        let headers: Vec<Span> = table.columns.iter().map(|column| Span::new(&column.header, Style::Strong)).collect();
         push_line(out, [row(&headers, &table.columns, &widths, look)]);
     }
     for spans in &table.rows {

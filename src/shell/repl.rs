@@ -138,7 +138,13 @@ impl<'a> Repl<'a> {
         if question.is_some_and(|question| !self.agrees(&question)) {
             return Ok(());
         }
-        match self.runner.line(line, Giver::Person) {
+        let ended = self.runner.line(line, Giver::Person);
+        if self.again.is_some()
+            && let Some(again) = self.runner.run(|session| session.looking.again.take())?
+        {
+            self.again = Some(again);
+        }
+        match ended {
             Err(Stop::Failed(_)) => {
                 self.runner.failed = true;
                 Ok(())

@@ -1,5 +1,6 @@
 //! Reading and writing the registers of a thread that stands still: general ones in one request, all others through the
-//! XSAVE area. What was written is read back, for the kernel keeps some bits to itself. Knows no expression.
+//! XSAVE area. What was written is read back, for the kernel keeps some bits to
+//! itself. Knows no expression.
 
 use super::StoppedThread;
 use crate::addr::Tid;
@@ -27,15 +28,15 @@ pub enum RegisterFault {
         /// What it answered.
         errno: Errno,
     },
-    /// The kernel took the value and kept bits of it back.
-    #[error("the kernel does not let ${register} of thread {tid} be set to that: it is {kept:#x} now")]
-    Kept {
+    /// The kernel would make another value of it. The register is as it was.
+    #[error("the kernel does not let ${register} of thread {tid} be set to that: it would make {made:#x} of it")]
+    Altered {
         /// The register's name.
         register: String,
         /// Whose.
         tid: Tid,
-        /// What it is now.
-        kept: u64,
+        /// What it would be.
+        made: u64,
     },
 }
 
@@ -77,24 +78,32 @@ impl StoppedThread<'_> {
         let fault = |errno| self.fault("set", register, errno);
         let low = value.iter().take(8).rev().fold(0, |low, byte| low << 8 | u64::from(*byte));
         if register.is_general() {
-            let mut all = self.registers().map_err(fault)?;
+            let before = self.registers().map_err(fault)?;
+            let mut all = before;
             register.put_general(&mut all, low);
             if register.is_program_counter() {
                 all.leave_syscall();
             }
             self.set_registers(&all).map_err(fault)?;
-            let now = register.of_general(&self.registers().map_err(fault)?).unwrap_or_default();
-            let wanted = register.of_general(&all).unwrap_or_default();
-            let register = register.to_string();
-            return if now == wanted {
-                Ok(())
-            } else {
-                Err(RegisterFault::Kept { register, tid: self.tid, kept: now })
-            };
+            return self.confirm(register, &before, &all);
         }
         let mut extended = self.extended().map_err(fault)?;
         extended.put(register, value).ok_or_else(|| RegisterFault::Missing(register.to_string()))?;
         self.set_extended(&extended).map_err(fault)
+    }
+
+    /// Compares what the thread has with what it was given, and gives it back what it had if that is not the same. Of
+    /// `eflags` some bits are always the kernel's, so that a value for all of them cannot but be altered.
+    fn confirm(&self, register: RegisterId, before: &Registers, wanted: &Registers) -> Result<(), RegisterFault> {
+        let fault = |errno| self.fault("set", register, errno);
+        let now = self.registers().map_err(fault)?;
+        let (made, wanted) = (register.of_general(&now), register.of_general(wanted));
+        if made == wanted || register.is_eflags() {
+            return Ok(());
+        }
+        self.set_registers(before).map_err(fault)?;
+        let (register, made) = (register.to_string(), made.unwrap_or_default());
+        Err(RegisterFault::Altered { register, tid: self.tid, made })
     }
 
     fn fault(&self, verb: &'static str, register: RegisterId, errno: Errno) -> RegisterFault {

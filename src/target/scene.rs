@@ -41,7 +41,7 @@ impl Machine for Scene<'_> {
             return Ok(value);
         }
         let fail = |why: &str| EvalError::Register { name: register.to_string(), why: why.to_owned() };
-        let process = self.process.ok_or_else(|| fail("there is no process"))?;
+        let process = self.process.ok_or_else(|| EvalError::Unattached(format!("${register}")))?;
         let tid = self.thread.ok_or_else(|| fail("no thread is selected"))?;
         let thread = process.stopped_thread(tid).ok_or_else(|| match process.held() {
             Some(_) => fail(&format!("thread {tid} does not stand still")),
@@ -59,7 +59,7 @@ impl Machine for Scene<'_> {
     fn read(&mut self, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<(), EvalError> {
         match self.process {
             Some(process) => Ok(process.read_memory(addr, buffer)?),
-            None => Err(EvalError::Unreadable(addr)),
+            None => Err(EvalError::Unattached(format!("memory at {addr}"))),
         }
     }
 

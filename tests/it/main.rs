@@ -3,6 +3,7 @@
 
 mod attaching;
 mod catching;
+mod disassembly;
 mod exec;
 mod following;
 mod harness;
@@ -11,6 +12,7 @@ mod leash;
 mod leaving;
 mod oracle;
 mod readme;
+mod registers;
 mod schema;
 mod sessions;
 mod signals;

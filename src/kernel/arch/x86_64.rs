@@ -204,17 +204,14 @@ pub fn take_child(child: i32) -> (u64, [u64; 6]) {
     (WAIT4, [child as u64, 0, options as u64, 0, 0, 0])
 }
 
-/// The number of a system call by its name.
-pub fn syscall_number(name: &str) -> Option<u64> {
-    (0..MOST_CALLS).find(|number| syscall_name(*number) == Some(name))
-}
-
-/// No number of a system call is as high as this.
-const MOST_CALLS: u64 = 1024;
-
 /// The name of a system call by its number.
 pub fn syscall_name(number: u64) -> Option<&'static str> {
     syscalls::Sysno::new(usize::try_from(number).ok()?).map(|call| call.name())
+}
+
+/// The number of a system call by its name.
+pub fn syscall_number(name: &str) -> Option<u64> {
+    name.parse::<syscalls::Sysno>().ok().map(|call| call.id() as u64)
 }
 
 #[cfg(test)]

@@ -234,7 +234,16 @@ impl Process {
                 Met::Stop(why) => self.unreported.push_back((tid, why)),
                 Met::Pass(_) | Met::Foreign => {}
             },
+            // A hit that a godbg took note of before it was killed.
+            shield::MARK => {
+                let _ = self.tracer.set_registers(tid, &Registers { rip: info.address().0, ..*registers });
+                self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
+            }
             STEP_CODE => {
+                self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
+            }
+            // A killed godbg had sent it on already.
+            INT3_CODE if self.steering.shield.as_ref().is_some_and(|shield| shield.contains(registers.pc())) => {
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! What can be wrong with an expression: how it is written, and what it asks of a process. Prints nothing.
 
-use crate::addr::{Pid, RuntimeAddr};
+use crate::addr::Pid;
 use crate::target::{Fault, RegisterFault};
 
 /// A text that is no expression.
@@ -62,15 +62,16 @@ pub enum EvalError {
     /// Memory that cannot be read.
     #[error(transparent)]
     Memory(#[from] Fault),
-    /// There is no process that has memory.
-    #[error("cannot read memory at {0}: no process is attached")]
-    Unreadable(RuntimeAddr),
+    /// There is no process that has this register or memory.
+    #[error("cannot read {0}: no process is attached")]
+    Unattached(String),
 }
 
 impl EvalError {
     /// What the person can do, where something can be done.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            EvalError::Unattached(_) => Some("attach PID or exec PROGRAM"),
             EvalError::Running { .. } => Some("interrupt stops it"),
             EvalError::NoVariable(_) => Some("set $NAME = EXPR sets a variable; regs all lists the registers"),
             EvalError::NoSymbol(_) => {

@@ -28,7 +28,7 @@ impl Machine for Sample {
             *byte = if (0x1000..0x1100).contains(&addr) {
                 addr as u8
             } else {
-                return Err(EvalError::Unreadable(RuntimeAddr(addr)));
+                return Err(EvalError::Unattached(format!("memory at {addr:#x}")));
             };
         }
         Ok(())

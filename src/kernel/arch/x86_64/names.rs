@@ -228,6 +228,11 @@ impl RegisterId {
         matches!(self.bank, Bank::General(index) if GENERAL[usize::from(index)] == "rip")
     }
 
+    /// Whether it is all of `eflags`.
+    pub fn is_eflags(self) -> bool {
+        self.bank == Bank::General(EFLAGS as u8)
+    }
+
     /// Its value in general registers that have been read, without a sign; `None` if it is not one of them.
     pub fn of_general(self, registers: &Registers) -> Option<u64> {
         match self.bank {

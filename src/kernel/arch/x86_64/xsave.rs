@@ -24,9 +24,9 @@ const XMM: usize = 160;
 const LEGACY: usize = 512;
 const HEADER: usize = 64;
 
-/// Where the kernel puts the components that it knows, in the part of the legacy region that software may use
-/// (`struct _fpx_sw_bytes`, arch/x86/include/uapi/asm/sigcontext.h).
-const KNOWN_COMPONENTS: usize = 464 + 8;
+/// Where the kernel says which components it knows (XCR0), in the part of the legacy region that software may use: "The first
+/// 8 bytes of sw_usable_bytes [464..467]" (arch/x86/include/asm/user.h, `struct user_xstateregs`).
+const KNOWN_COMPONENTS: usize = 464;
 
 /// The initial values that are not 0 (SDM volume 1, 13.6).
 const INITIAL_CONTROL: [u8; 2] = 0x037fu16.to_le_bytes();
