@@ -37,6 +37,8 @@ mod maps;
 mod nexti;
 mod on;
 mod print;
+mod process;
+mod processes;
 mod ps;
 mod queue_signal;
 mod quit;
@@ -73,6 +75,8 @@ pub const TABLE: Commands = Commands(&[
     kill::COMMAND,
     repair::COMMAND,
     ps::COMMAND,
+    processes::COMMAND,
+    process::COMMAND,
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,

@@ -88,6 +88,7 @@ fn change_setting(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Chan
     let args: Args = parse(&COMMAND, words)?;
     let setting = settings::find(&args.setting)?;
     setting.set(&mut cx.session.settings, &args.value)?;
+    cx.session.apply_settings();
     Ok(Changed::Setting(Shown { settings: vec![Value::new(setting, &cx.session.settings)] }))
 }
 

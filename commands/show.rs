@@ -59,9 +59,10 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 
 impl Show for Shown {
     fn show(&self, page: &mut Page) {
+        let width = self.settings.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
         for Value { name, value, summary } in &self.settings {
             page.spans(vec![
-                Span::new(format!("{name:8} "), Style::Name),
+                Span::new(format!("{name:width$}  "), Style::Name),
                 format!("{value:8} ").into(),
                 Span::new(*summary, Style::Dim),
             ]);

@@ -72,7 +72,7 @@ pub(super) struct ThreadRow {
     /// top's letter.
     state: Option<char>,
     name: String,
-    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `catch`, `terminal`, `job_control`; null while it runs.
+    /// Why it stands still: `attach`, `interrupt`, `start`, `exec`, `signal`, `catch`, `fork`, `born`, `terminal`, `job_control`; null while it runs.
     why: Option<&'static str>,
     /// The signal behind `why`, or one that it gets silently when it goes on.
     signal: Option<Signal>,
@@ -161,6 +161,8 @@ fn why_name(why: &Why) -> &'static str {
         Why::Exec => "exec",
         Why::Signal { .. } => "signal",
         Why::Catch { .. } => "catch",
+        Why::Fork { .. } => "fork",
+        Why::Born { .. } => "born",
         Why::Terminal { .. } => "terminal",
         Why::JobControl { .. } => "job_control",
         Why::Breakpoint { .. } => "breakpoint",

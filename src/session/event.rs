@@ -52,6 +52,8 @@ pub fn why_words(why: &Why) -> String {
         Why::Start => "start".into(),
         Why::Exec => "exec".into(),
         Why::Signal { signal, .. } => format!("signal {signal}"),
+        Why::Fork { .. } => "fork".into(),
+        Why::Born { .. } => "born".into(),
         Why::Catch { event, .. } => format!("catch {}", caught_name(event)),
         Why::Terminal { signal } => format!("terminal ({signal})"),
         Why::JobControl { signal } => format!("job control ({signal})"),
@@ -88,6 +90,15 @@ pub fn place_words(place: &Place) -> String {
     }
 }
 
+/// How a child came to be, as its maker's deed.
+fn birth_words(birth: Birth) -> &'static str {
+    match birth {
+        Birth::Fork => "forked",
+        Birth::Vfork => "started (vfork)",
+        Birth::Clone => "cloned",
+    }
+}
+
 /// `exited with status 3`, `was killed by SIGSEGV (core dumped)`.
 pub fn end_words(end: &End) -> String {
     match end {
@@ -112,6 +123,8 @@ impl Show for StopReport {
             Why::Interrupt => "interrupted".into(),
             Why::Start => "it stands at its first instruction".into(),
             Why::Exec => "it has executed another program".into(),
+            Why::Fork { child, birth } => format!("it {} process {child}; both are held", birth_words(*birth)),
+            Why::Born { parent } => format!("process {parent} has just made it"),
             Why::Catch { catchpoint, event } => {
                 format!("{} (catchpoint {catchpoint})", caught_words(*process, event, sender_name.as_deref()))
             }
@@ -170,12 +183,19 @@ impl Show for News {
                 page.spans(vec![Span::new(format!("process {process} {}", end_words(end)), Style::Warn)]);
             }
             News::Forked { process, thread, child, birth } => {
-                let how = match birth {
-                    Birth::Fork => "forked",
-                    Birth::Vfork => "started (vfork)",
-                    Birth::Clone => "cloned",
-                };
+                let how = birth_words(*birth);
                 page.line(format!("process {process}: thread {thread} {how} process {child}, which runs on untraced"));
+            }
+            News::Followed { process, thread, child, birth, number, instead } => {
+                let made = format!("process {process}: thread {thread} {} process {child}", birth_words(*birth));
+                page.line(if *instead {
+                    format!("{made}, which is followed; process {process} was let go")
+                } else {
+                    format!("{made}, which is process {number} of this session and held")
+                });
+            }
+            News::Selected { process, number } => {
+                page.line(format!("process {number} ({process}) is the current one now"))
             }
             News::ForkedMore { process, children } => {
                 let (noun, run) = if *children == 1 { ("process", "runs") } else { ("processes", "run") };

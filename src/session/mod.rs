@@ -2,6 +2,7 @@
 //! there and give back a [`Reply`]. Refuses to print and to read a terminal.
 
 mod assign;
+mod attending;
 pub mod breakpoint_words;
 mod catch_words;
 pub mod code;
@@ -17,6 +18,7 @@ pub mod looking;
 pub mod numbers;
 pub mod page;
 pub mod panics;
+mod processes;
 pub mod ranges;
 pub mod reply;
 mod seen;
@@ -35,6 +37,7 @@ pub use dispatch::{Answer, execute};
 pub use event::Event;
 pub use failure::{Failure, FailureKind, Interrupted};
 pub use locations::Locations;
+pub use processes::ProcessFacts;
 pub use reply::{Reply, Row, Show};
 pub use seen::Seen;
 pub use settings::Settings;

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::duration;
 use super::failure::Failure;
+use crate::target::FollowFork;
 use crate::target::disasm::Flavor;
 
 /// When to use colour.
@@ -29,6 +30,10 @@ pub struct Settings {
     pub confirm: bool,
     /// When to use colour.
     pub color: Color,
+    /// Which process stays when one makes a child.
+    pub follow_fork: FollowFork,
+    /// Whether all processes of the session run and stop together.
+    pub schedule_multiple: bool,
     /// How many columns listings may take; the terminal's own if none.
     pub width: Option<u16>,
     /// How instructions are written.
@@ -54,6 +59,8 @@ impl Default for Settings {
         Settings {
             leash: None,
             confirm: true,
+            follow_fork: FollowFork::Parent,
+            schedule_multiple: false,
             color: Color::Auto,
             width: None,
             flavor: Flavor::Att,
@@ -111,6 +118,28 @@ pub const ALL: &[Setting] = &[
         set: |settings, text| Locking::from_str(text, false).ok().map(|value| settings.locking = value),
     },
     Setting {
+        name: "follow-fork",
+        values: "parent|child|both",
+        summary: "which process stays with godbg when one makes a child",
+        get: |settings| format!("{:?}", settings.follow_fork).to_lowercase(),
+        set: |settings, text| {
+            settings.follow_fork = match text {
+                "parent" => FollowFork::Parent,
+                "child" => FollowFork::Child,
+                "both" => FollowFork::Both,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Setting {
+        name: "schedule-multiple",
+        values: "on|off",
+        summary: "whether all processes of the session run and stop together",
+        get: |settings| on_off(settings.schedule_multiple).into(),
+        set: |settings, text| parse_on_off(text).map(|value| settings.schedule_multiple = value),
+    },
+    Setting {
         name: "width",
         values: "COLUMNS|auto",
         summary: "how many columns listings may take",
@@ -139,8 +168,23 @@ pub const ALL: &[Setting] = &[
     },
 ];
 
+/// gdb's other word for `follow-fork both`, which `show` does not list.
+const DETACH_ON_FORK: &Setting = &Setting {
+    name: "detach-on-fork",
+    values: "on|off",
+    summary: "whether only one of parent and child stays with godbg (off: follow-fork both)",
+    get: |settings| on_off(settings.follow_fork != FollowFork::Both).into(),
+    set: |settings, text| {
+        settings.follow_fork = match (parse_on_off(text)?, settings.follow_fork) {
+            (false, _) => FollowFork::Both,
+            (true, FollowFork::Both) => FollowFork::Parent,
+            (true, follow) => follow,
+        };
+        Some(())
+    },
+};
 /// gdb's names for settings that have another one here.
-const ALIASES: &[(&str, &str)] = &[("disassembly-flavor", "disassembly")];
+const ALIASES: &[(&str, &str)] = &[("disassembly-flavor", "disassembly"), ("follow-fork-mode", "follow-fork")];
 
 fn on_off(value: bool) -> &'static str {
     if value { "on" } else { "off" }
@@ -160,6 +204,9 @@ pub fn find(name: &str) -> Result<&'static Setting, Failure> {
     let names: Vec<&str> = ALL.iter().map(|setting| setting.name).collect();
     let hint = format!("the settings are {}", names.join(", "));
     let short: String = name.chars().take(60).collect();
+    if name == DETACH_ON_FORK.name {
+        return Ok(DETACH_ON_FORK);
+    }
     ALL.iter().find(|setting| setting.name == name).ok_or(Failure::hinted(format!("no such setting: {short}"), hint))
 }
 

@@ -1,5 +1,5 @@
-//! The session itself: the process, the selected thread, the settings, and the waits that stay attentive: whatever a
-//! command waits for, ends of tracees, the leash and requests to leave are taken in meanwhile.
+//! The session itself: the current process, the selected thread, the settings, and what commands ask of them. Waits are in
+//! `attending`, several processes in `processes`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,19 +9,18 @@ use anyhow::Context as _;
 
 use super::command::Commands;
 use super::event::Event;
-use super::failure::Interrupted;
 use super::forks::Forks;
-use super::hooks;
 use super::looking::Looking;
+use super::processes::{Beside, state_of};
 use super::seen::Seen;
 use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
-use crate::kernel::own::{self, Bell, Poller, Terminal};
+use crate::kernel::own::{Bell, Poller, Terminal};
 use crate::target::expr::Variables;
 use crate::target::{
-    self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, News, Origin, Process,
-    Released, Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
+    self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Leaving, Metronome, Process, Released,
+    Repaired, Resumed, Rules, Signal, StopReport, Tracer, Usage, Why,
 };
 
 /// What a handler may touch.
@@ -86,15 +85,22 @@ pub enum Outcome {
 /// The state on the tracer thread. It cannot leave that thread.
 pub struct Session {
     pub(super) commands: Commands,
-    poller: Poller,
+    pub(super) poller: Poller,
     pub(super) outbox: Arc<Outbox>,
-    tracer: Tracer,
+    pub(super) tracer: Tracer,
     metronome: Rc<Metronome>,
-    rules: Rc<Rules>,
-    process: Option<Process>,
-    selected: Option<Tid>,
-    leaving: Vec<Leaving>,
-    last_end: Option<LastEnd>,
+    pub(super) rules: Rc<Rules>,
+    /// The process that commands work on, and its number among several.
+    pub(super) process: Option<Process>,
+    pub(super) number: u32,
+    pub(super) selected: Option<Tid>,
+    /// The others.
+    pub(super) beside: Vec<Beside>,
+    pub(super) last_process_number: u32,
+    /// The process that the command at hand waits for.
+    pub(super) awaited: Option<Pid>,
+    pub(super) leaving: Vec<Leaving>,
+    pub(super) last_end: Option<LastEnd>,
     /// The values of `set`.
     pub settings: Settings,
     /// Convenience variables and the history of printed values.
@@ -117,12 +123,12 @@ pub struct Session {
     pub(super) last_command: Instant,
     pub(super) request: Option<Signal>,
     /// When that came.
-    requested: Instant,
-    forks: Forks,
+    pub(super) requested: Instant,
+    pub(super) forks: Forks,
     /// Whether the command at hand tells of the process's stop or end itself, so that no event has to.
-    claimed: bool,
+    pub(super) claimed: bool,
     /// A stop of the background at which commands are to be run.
-    hook_due: Option<StopReport>,
+    pub(super) hook_due: Option<StopReport>,
 }
 
 fn rules() -> Rc<Rules> {
@@ -141,7 +147,11 @@ impl Session {
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
             rules: rules(),
             process: None,
+            number: 1,
             selected: None,
+            beside: Vec::new(),
+            last_process_number: 1,
+            awaited: None,
             leaving: Vec::new(),
             last_end: None,
             settings: Settings::default(),
@@ -201,12 +211,7 @@ impl Session {
     /// The process and whether it is held.
     pub fn process_state(&self) -> Option<(Pid, RunState)> {
         let process = self.process.as_ref()?;
-        let state = match process.held() {
-            Some(_) => RunState::Stopped,
-            None if process.is_job_stopped() => RunState::JobStopped,
-            None => RunState::Running,
-        };
-        Some((process.pid(), state))
+        Some((process.pid(), state_of(process)))
     }
 
     /// What the prompt shows now.
@@ -216,12 +221,12 @@ impl Session {
 
     /// How long the process may still be held, if it is held and on a leash.
     pub fn leash_left(&self) -> Option<Duration> {
+        self.process.as_ref()?.held()?;
         self.leash_end().map(|end| end.saturating_duration_since(Instant::now()))
     }
 
-    fn leash_end(&self) -> Option<Instant> {
-        self.process.as_ref()?.held()?;
-        Some(self.last_command + self.settings.leash?)
+    pub(super) fn leash_end(&self) -> Option<Instant> {
+        self.any_held().then_some(self.last_command + self.settings.leash?)
     }
 
     /// Facts for completion.
@@ -242,6 +247,7 @@ impl Session {
         self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
+        self.begin_numbers();
         self.pass_on_news();
         Ok(facts)
     }
@@ -259,11 +265,13 @@ impl Session {
         self.seen = Seen::default();
         self.last_end = None;
         self.process = Some(process);
+        self.begin_numbers();
         Ok(report)
     }
 
     /// Lets the process run on. In the foreground it gets the terminal, if it was started with one.
     pub fn resume(&mut self, foreground: bool) -> anyhow::Result<Resumed> {
+        self.check_vfork()?;
         self.note_registers();
         let (selected, variables) = (self.selected, self.variables.clone());
         let alone = selected.filter(|_| self.settings.locking == super::settings::Locking::On);
@@ -274,6 +282,9 @@ impl Session {
         }
         process.run_alone_next(alone);
         let resumed = process.resume(foreground);
+        if self.settings.schedule_multiple && self.process.as_ref().is_some_and(|process| process.held().is_none()) {
+            self.resume_beside();
+        }
         // What was met while all were being stopped is the stop that comes of it.
         if foreground {
             self.claim(|session| session.pass_on_news());
@@ -303,25 +314,41 @@ impl Session {
         if self.process.is_some() {
             self.briefly(|_| Ok(()))?;
         }
+        self.renew_beside();
         Ok(())
+    }
+
+    /// Makes changed settings hold for the processes that are there.
+    pub fn apply_settings(&mut self) {
+        self.rules.follow.set(self.settings.follow_fork);
     }
 
     /// Stops the process.
     pub fn interrupt(&mut self) -> anyhow::Result<StopReport> {
         let report = self.process()?.interrupt(Why::Interrupt);
+        if self.settings.schedule_multiple {
+            self.hold_beside();
+        }
         self.pass_on_news();
         let report = report?;
         self.selected = Some(report.thread);
         Ok(report)
     }
 
-    /// Lets the process go.
+    /// Lets the process go. Another one of the session takes its place.
     pub fn detach(&mut self) -> anyhow::Result<Released> {
+        let released = self.detach_current();
+        self.step_in();
+        released
+    }
+
+    pub(super) fn detach_current(&mut self) -> anyhow::Result<Released> {
         let mut process = self.process.take().context("no process is attached")?;
         self.selected = None;
         let released = process.detach();
+        // What it still has to tell; its children, if any, go with it.
         self.process = Some(process);
-        self.pass_on_news();
+        self.tell_current();
         self.process = None;
         let mut released = released?;
         self.leaving.extend(released.leaving.take());
@@ -330,6 +357,10 @@ impl Session {
 
     /// Ends the process with SIGKILL.
     pub fn kill(&mut self) -> anyhow::Result<End> {
+        self.kill_current()
+    }
+
+    pub(super) fn kill_current(&mut self) -> anyhow::Result<End> {
         let end = self.process()?.kill();
         self.claimed = true;
         self.pass_on_news();
@@ -337,49 +368,9 @@ impl Session {
         Ok(end?)
     }
 
-    /// Waits until the process is held or has ended, or until the deadline.
-    pub fn wait_for_process(&mut self, deadline: Option<Instant>) -> anyhow::Result<Outcome> {
-        self.claimed = true;
-        let outcome = self.wait_for_outcome(deadline);
-        self.claimed = false;
-        outcome
-    }
-
-    fn wait_for_outcome(&mut self, deadline: Option<Instant>) -> anyhow::Result<Outcome> {
-        loop {
-            let Some(process) = &self.process else {
-                return Ok(Outcome::Ended(self.last_end.context("no process is attached")?));
-            };
-            match process.held() {
-                Some((_, report)) if process.has_stopped_thread() => return Ok(Outcome::Stopped(report.clone())),
-                // All its threads sleep in the kernel: one of them will wake, or be killed.
-                Some(_) | None => {}
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Ok(Outcome::StillRuns);
-            }
-            self.attend(deadline)?;
-        }
-    }
-
-    /// Waits until a condition holds or the deadline has passed; true if it holds.
-    pub fn wait_until(&mut self, deadline: Option<Instant>, done: impl Fn() -> bool) -> anyhow::Result<bool> {
-        loop {
-            if done() {
-                return Ok(true);
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Ok(false);
-            }
-            self.attend(deadline)?;
-        }
-    }
-
-    /// Takes in what has come, for a command that is busy itself and not waiting. Fails if it is to stop. The leash counts
-    /// from the command's end.
-    pub fn glance(&mut self) -> anyhow::Result<()> {
-        self.last_command = Instant::now();
-        self.attend(Some(Instant::now()))
+    /// The bell that makes a wait look at its condition again, from another thread.
+    pub fn bell(&self) -> Bell {
+        self.poller.bell()
     }
 
     /// Takes what a core is written from: see [`Process::begin_core`].
@@ -397,31 +388,6 @@ impl Session {
         let facts = process.end_core(image);
         self.pass_on_news();
         Ok(Some(facts?))
-    }
-
-    /// The bell that makes a wait look at its condition again, from another thread.
-    pub fn bell(&self) -> Bell {
-        self.poller.bell()
-    }
-
-    /// Lets the attached process go and ends a started one. For every way out.
-    pub fn let_go(&mut self) {
-        let Some(process) = self.process.as_ref() else { return };
-        let pid = process.pid();
-        let done = match process.origin() {
-            Origin::Attached => self.detach().map(|released| {
-                self.tell(News::Detached { process: pid, held_ms: released.held.as_millis() as u64 });
-            }),
-            Origin::Started => self.kill().map(|end| self.tell(News::Ended { process: pid, end })),
-        };
-        if done.is_err() {
-            // Only a process that has ended, or sleeps in the kernel, comes here: the kernel lets it go with the tracer.
-            self.process = None;
-        }
-    }
-
-    pub(super) fn let_go_after_panic(&mut self) {
-        self.let_go();
     }
 
     /// Tells something unasked.
@@ -450,171 +416,11 @@ impl Session {
 
     /// Takes the terminal back from a program that runs on: a person is about to type.
     pub fn reclaim_terminal(&mut self) {
-        if let Some(process) = &mut self.process {
-            process.reclaim_terminal();
-        }
+        self.each_process().for_each(Process::reclaim_terminal);
     }
 
     /// Asks the command at hand to stop, as Ctrl-C does: for a Ctrl-C that went to a program that has the terminal.
     pub fn request_interrupt(&mut self) {
         self.request = Some(Signal::INT);
-    }
-
-    /// Waits for whatever comes next while no job runs.
-    pub(super) fn idle(&mut self) {
-        let deadline = self.next_deadline(None);
-        // An error of poll(2) would be one of godbg's own; jobs are served all the same.
-        let _ = self.take_in(deadline);
-        self.obey_request();
-    }
-
-    /// Leaves if a signal asked for that: SIGTERM, SIGHUP and SIGQUIT always, SIGINT where a script is being read.
-    pub(super) fn obey_request(&mut self) {
-        match self.request {
-            // The shell ends the script. At the prompt the line that comes next decides: see `drop_stale_request`.
-            Some(Signal::INT) if !self.reading_script => {}
-            Some(signal) => {
-                self.let_go();
-                own::leave(128 + signal.0);
-            }
-            None => {}
-        }
-    }
-
-    /// Waits for one thing to come, takes it in, and fails if there is a request to stop: one that came just before the
-    /// command began counts too.
-    pub(super) fn attend(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
-        if self.request.is_some() {
-            anyhow::bail!(Interrupted);
-        }
-        let deadline = self.next_deadline(deadline);
-        self.take_in(deadline)?;
-        if self.request.is_some() {
-            anyhow::bail!(Interrupted);
-        }
-        Ok(())
-    }
-
-    fn next_deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
-        let look = self.process.as_ref().and_then(Process::next_look);
-        deadline.into_iter().chain(look).chain(self.leash_end()).chain(self.forks_end()).min()
-    }
-
-    /// When the children that were only counted are to be told; not into the screen of a program that has the terminal.
-    fn forks_end(&self) -> Option<Instant> {
-        self.forks.deadline().filter(|_| !self.process.as_ref().is_some_and(Process::has_terminal))
-    }
-
-    fn take_in(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
-        self.outbox.flush();
-        let wakeup = self.poller.wait(deadline).context("cannot wait for events")?;
-        if let Some(process) = &mut self.process
-            && (wakeup.child.is_some() || process.next_look().is_some_and(|due| due <= Instant::now()))
-        {
-            process.take_in(wakeup.child);
-        }
-        if wakeup.child.is_some() {
-            let news: Vec<News> = self.leaving.iter_mut().flat_map(Leaving::attend).collect();
-            self.leaving.retain(|leaving| !leaving.is_done());
-            news.into_iter().for_each(|event| self.tell(event));
-        }
-        self.pass_on_news();
-        self.run_due_hooks();
-        self.mind_the_leash();
-        if wakeup.request.is_some() {
-            self.request = wakeup.request;
-            self.requested = Instant::now();
-        }
-        Ok(())
-    }
-
-    /// Passes on what the process has to tell, and notes its end.
-    pub(super) fn pass_on_news(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        while let Some(news) = process.next_news() {
-            let mut told = self.claimed && matches!(news, News::Stopped(_) | News::Ended { .. });
-            if let News::Stopped(report) = &news {
-                self.selected = Some(report.thread);
-                if !told && hooks::has_commands(process, report) {
-                    told = hooks::is_silent(process, report);
-                    self.hook_due = Some(report.clone());
-                }
-            }
-            if !told && !self.forks.folds(&news, process.has_terminal()) {
-                self.outbox.post(news.into());
-            }
-        }
-        self.tell_folded(false);
-        let Some(process) = &self.process else { return };
-        if let Some((end, status, usage)) = process.ended() {
-            self.last_end = Some(LastEnd { process: process.pid(), end, status, usage });
-            self.leaving.extend(self.process.take().and_then(Process::into_leaving));
-            self.selected = None;
-        }
-    }
-
-    /// Runs what is to be run at a stop that no command waits for.
-    fn run_due_hooks(&mut self) {
-        let Some(report) = self.hook_due.take() else { return };
-        if hooks::after_stop(self, &report).goes_on
-            && let Some(process) = &mut self.process
-            && process.held().is_some()
-        {
-            // An error: it is ending, which comes next.
-            let _ = process.resume(false);
-            self.pass_on_news();
-        }
-    }
-
-    /// Takes the process away while it makes steps: the session still attends to requests then.
-    pub(super) fn take_process(&mut self) -> Option<Process> {
-        self.process.take()
-    }
-
-    pub(super) fn put_process(&mut self, process: Process) {
-        self.process = Some(process);
-    }
-
-    /// Takes in signals to godbg, without waiting.
-    pub(super) fn notice_requests(&mut self) {
-        // An error of poll(2) would be one of godbg's own; the command at hand goes on.
-        if let Ok(wakeup) = self.poller.wait(Some(Instant::now()))
-            && wakeup.request.is_some()
-        {
-            self.request = wakeup.request;
-            self.requested = Instant::now();
-        }
-    }
-
-    /// Runs something for a command that tells of the process's stop or end itself.
-    pub(super) fn claim(&mut self, run: impl FnOnce(&mut Session)) {
-        let before = std::mem::replace(&mut self.claimed, true);
-        run(self);
-        self.claimed = before;
-    }
-
-    /// Tells of the children that were only counted, once a second or `now`.
-    pub(super) fn tell_folded(&mut self, now: bool) {
-        let process = self.process.as_ref();
-        if let Some(children) = self.forks.due(now, process.is_some_and(Process::has_terminal))
-            && let Some(pid) = self.forks.process
-        {
-            self.tell(News::ForkedMore { process: pid, children });
-        }
-    }
-
-    fn mind_the_leash(&mut self) {
-        if self.leash_end().is_none_or(|end| Instant::now() < end) {
-            return;
-        }
-        let Some(process) = &mut self.process else { return };
-        let held = process.held_for().unwrap_or_default();
-        let pid = process.pid();
-        self.seen = Seen::of(process, self.selected);
-        // In the background: the terminal stays with the person who has forgotten it.
-        if process.resume(false).is_ok() {
-            self.tell(News::LeashOver { process: pid, held_ms: held.as_millis() as u64 });
-        }
-        self.pass_on_news();
     }
 }

@@ -27,7 +27,9 @@ pub fn guard(journal: &Path) -> anyhow::Result<()> {
         Ok(Some(Repaired { process, breakpoints })) => {
             format!("godbg was killed: process {process} repaired, {breakpoints} breakpoints taken out")
         }
-        Err(error) => format!("godbg was killed, and what {} describes could not be undone: {error}", journal.display()),
+        Err(error) => {
+            format!("godbg was killed, and what {} describes could not be undone: {error}", journal.display())
+        }
     };
     // Nobody watches a guardian: what it did can be read afterwards.
     if let Some(folder) = journal.parent() {

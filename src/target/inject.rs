@@ -202,6 +202,7 @@ impl Process {
         loop {
             match wait::look_until_beat(tid) {
                 Ok(Some(Report::Stopped(stop, _))) => {
+                    self.mend_call(tid, stop);
                     if let Some(thread) = self.threads.get_mut(&tid) {
                         thread.state = State::Stopped(stop);
                     }

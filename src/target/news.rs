@@ -30,6 +30,18 @@ pub enum Why {
         /// From whom.
         origin: Option<SignalOrigin>,
     },
+    /// It has made a child that is followed too; the child is held at its first instruction.
+    Fork {
+        /// The child.
+        child: Pid,
+        /// How.
+        birth: Birth,
+    },
+    /// It has just been born, and stands at its first instruction.
+    Born {
+        /// The process that made it.
+        parent: Pid,
+    },
     /// A catchpoint was hit.
     Catch {
         /// Its number.
@@ -212,6 +224,28 @@ pub enum News {
         child: Pid,
         /// How.
         birth: Birth,
+    },
+    /// A child is followed, and is a process of the session from now on.
+    Followed {
+        /// The process.
+        process: Pid,
+        /// The thread that made the child.
+        thread: Tid,
+        /// The child.
+        child: Pid,
+        /// How.
+        birth: Birth,
+        /// The child's number in `processes`.
+        number: u32,
+        /// Whether the process that made it was let go, and the child has taken its place.
+        instead: bool,
+    },
+    /// The current process has gone, and another of the session has taken its place.
+    Selected {
+        /// The process that is the current one now.
+        process: Pid,
+        /// Its number in `processes`.
+        number: u32,
     },
     /// It has made so many children in a short time that they are counted, not told one by one. All were let go untraced.
     ForkedMore {

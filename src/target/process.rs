@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::breakpoints::Steering;
 use super::decide::{self, Action};
+use super::follow::Newborn;
 use super::gcore::CopyMark;
 use super::thread::{State, StoppedThread, Thread};
 use super::{Birth, Error, LateThread, News, Result, Rules, StopReport, ThreadSignal, Why};
@@ -59,6 +60,14 @@ pub struct Process {
     /// The terminal that the program gets while it runs in the foreground.
     pub(super) terminal: Option<Arc<Terminal>>,
     pub(super) has_terminal: bool,
+    /// The process group that gets the terminal: its own, or that of the process whose child it is.
+    pub(super) group: Pid,
+    /// Children that are to be followed.
+    pub(super) newborns: VecDeque<Newborn>,
+    /// Whether it was stopped only for a child that is followed in its stead, and then whether it had the terminal.
+    pub(super) stopped_to_follow: Option<bool>,
+    /// Whether the session has other processes.
+    pub(super) company: bool,
     /// The copy of its memory that a core is being written from.
     pub(super) copy: Option<CopyMark>,
     /// Where it has a `syscall` instruction, once that has been asked for.
@@ -134,6 +143,10 @@ impl Process {
             news: VecDeque::new(),
             terminal: None,
             has_terminal: false,
+            group: pid,
+            newborns: VecDeque::new(),
+            stopped_to_follow: None,
+            company: false,
             copy: None,
             steering: Steering::default(),
             unreported: VecDeque::new(),
@@ -248,7 +261,7 @@ impl Process {
             && !self.has_terminal
             && let Some(terminal) = &self.terminal
         {
-            self.has_terminal = terminal.give_to(self.pid).is_ok();
+            self.has_terminal = terminal.give_to(self.group).is_ok();
         }
         self.prepare_to_run()?;
         self.phase = Phase::Running;
@@ -330,13 +343,14 @@ impl Process {
         if self.walks.put_off(now, self.threads.len()) {
             return;
         }
+        let mut to_look = None;
         for _ in 0..MOST_CHANGES {
             if !matches!(self.phase, Phase::Running) {
                 return;
             }
-            match wait::look_any() {
-                Ok(Some((tid, report))) => self.take_change(tid, report),
-                _ => return self.walks.note(now),
+            match self.next_change(&mut to_look) {
+                Some((tid, report)) => self.take_change(tid, report),
+                None => return self.walks.note(now),
             }
         }
         self.walks.due = Some(now);
@@ -427,6 +441,9 @@ impl Process {
             }
             self.sync_debug(tid);
         }
+        if self.stop_to_follow(tid, stop) {
+            return;
+        }
         let started = self.origin == Origin::Started;
         let request = match decide::after_stop(stop, origin, started, listening, &self.rules.signals) {
             Action::Report(why) => return self.stop_for(tid, why),
@@ -507,6 +524,7 @@ impl Process {
             Stop::Clone => self.note_birth(tid, Birth::Clone),
             Stop::Fork => self.note_birth(tid, Birth::Fork),
             Stop::Vfork => self.note_birth(tid, Birth::Vfork),
+            Stop::VforkDone => self.note_vfork_over(tid),
             _ => {}
         }
     }
@@ -531,9 +549,7 @@ impl Process {
         if birth == Birth::Clone && proc::process_of(child).is_err() {
             return;
         }
-        let child = Pid(message as i32);
-        self.strays.push(child);
-        self.news.push_back(News::Forked { process: self.pid, thread: parent, child, birth });
+        self.note_child(Pid(message as i32), parent, birth);
     }
 
     /// After an exec only the caller is left, under the leader's tid.
@@ -590,6 +606,7 @@ impl Process {
             return false;
         }
         let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
+        self.steering.clean_child(self.pid, Pid(tid.0), self.tracer, &self.metronome);
         let _ = self.tracer.detach(tid, signal);
         self.strays.retain(|stray| stray.leader() != tid);
         false

@@ -58,6 +58,8 @@ impl Process {
             return Err(Error::Ended(self.pid));
         }
         self.mark_released();
+        // Nobody will follow them any more.
+        self.strays.extend(self.newborns.drain(..).map(|newborn| newborn.child));
         let mut left = Vec::new();
         for (tid, thread) in &self.threads {
             let signal = self.signal_for(*tid, true);
@@ -85,6 +87,7 @@ impl Process {
     /// The threads that could not be let go, and the children that have not reached their first stop.
     fn leaving(&self, mut tids: Vec<Tid>) -> Leaving {
         tids.extend(self.strays.iter().map(|stray| stray.leader()));
+        tids.extend(self.newborns.iter().map(|newborn| newborn.child.leader()));
         Leaving { process: self.pid, tids, tracer: self.tracer }
     }
 
@@ -134,9 +137,11 @@ impl Process {
     /// Threads that were born too late to be known are tracees all the same, and keep the leader's end from being seen.
     fn reap_others(&mut self, begin: Instant) {
         while self.ended().is_none() && begin.elapsed() < KILL_PATIENCE {
-            match wait::look_any() {
-                Ok(Some((tid, Report::Ended(..)))) => self.note_end(tid),
-                _ => wait::until_beat(),
+            let tids = proc::tasks(self.pid).unwrap_or_default();
+            let ended = |tid: &Tid| matches!(wait::look(*tid), Ok(Some(Report::Ended(..))));
+            match tids.into_iter().find(ended) {
+                Some(tid) => self.note_end(tid),
+                None => wait::until_beat(),
             }
         }
     }
@@ -147,6 +152,10 @@ fn since_last(since: Instant, held: Duration) -> Duration {
 }
 
 impl Leaving {
+    pub(super) fn new(process: Pid, tids: Vec<Tid>, tracer: Tracer) -> Leaving {
+        Leaving { process, tids, tracer }
+    }
+
     /// Lets go of whatever has woken, and takes the ends of what has ended. Tells which threads were let go.
     pub fn attend(&mut self) -> Vec<News> {
         let (process, tracer) = (self.process, self.tracer);
@@ -168,6 +177,11 @@ impl Leaving {
             Err(_) => false,
         });
         news
+    }
+
+    /// Whether a process is among them.
+    pub fn has(&self, pid: Pid) -> bool {
+        self.tids.contains(&pid.leader())
     }
 
     /// Whether nothing is left to do.

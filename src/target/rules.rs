@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use super::catch::Catches;
+use super::follow::FollowFork;
 use super::signals::SignalTable;
 use crate::addr::RuntimeAddr;
 use crate::kernel::maps::Mappings;
@@ -13,6 +14,8 @@ use crate::kernel::maps::Mappings;
 pub struct Rules {
     /// What is done with each signal.
     pub signals: SignalTable,
+    /// Which process stays with godbg when one makes a child.
+    pub follow: Cell<FollowFork>,
     /// What is caught.
     pub catches: Catches,
     /// Finds what a breakpoint's location names in a program that was just executed. None: addresses are lost then.

@@ -6,6 +6,7 @@ mod calls;
 mod catching;
 mod disassembly;
 mod exec;
+mod following;
 mod gcore;
 mod harness;
 mod layers;

@@ -153,7 +153,7 @@ fn general_line(line: &str) -> String {
     let patterns: &[(&str, &str)] = &[
         (r"\+0x[0-9a-f]+", "+<off>"),
         (r"0x[0-9a-f]{8,16}", "<addr>"),
-        (r"/\S*/fixtures/[0-9a-f]{16}/", "<fixtures>/"),
+        (r#"/[^\s"]*/fixtures/[0-9a-f]{16}/"#, "<fixtures>/"),
         (r"/tmp/\.tmp\w+", "<dir>"),
         (r"(/usr)?/bin/(dash|bash|busybox)", "<sh>"),
         (r"thread \d+ of godbg", "thread <tracer> of godbg"),
@@ -166,7 +166,10 @@ fn general_line(line: &str) -> String {
         (r"libc\.so\.6|libc-[0-9.]+\.so", "libc"),
         // Children and threads that were born meanwhile.
         (r"\b(process|thread|forked|started \(vfork\)) \d{3,}\b", "$1 <born>"),
-        (r"\((\d{3,})\), it", "(<born>), it"),
+        (r"\((\d{3,})(\), |, births\)|\) is)", "(<born>$2"),
+        (r#""(child|process)":\d{3,}"#, "\"$1\":<born>"),
+        (r"its child \d+", "its child <born>"),
+        (r"^( *\*? ?\d+ +)\d{3,}( +(stopped|running))", "$1<born>$2"),
         // A sleep that a stop broke off is made again under another name.
         (r"restart_syscall\(\)|clock_nanosleep\([^)]*\)", "<sleep>"),
         // Columns are as wide as their widest number, which differs too. A blank line end is nobody's wish.
