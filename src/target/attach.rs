@@ -85,7 +85,9 @@ fn check(asked: Pid) -> Result<Pid> {
         return Err(Error::KernelThread(pid, stat.name));
     }
     let alone = proc::thread_count(pid).is_ok_and(|count| count <= 1);
-    if stat.state == 'Z' && alone {
+    // Asked again: an exec by another thread ends the leader and then takes its tid over.
+    let still = || proc::thread_state(pid, pid.leader()) == Some('Z');
+    if stat.state == 'Z' && alone && still() {
         return Err(Error::Zombie { pid, name: stat.name, parent: stat.parent });
     }
     match proc::tracer_of(asked.leader()) {
