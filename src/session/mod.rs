@@ -7,6 +7,7 @@ pub mod breakpoint_words;
 mod catch_words;
 pub mod code;
 pub mod command;
+mod control;
 pub mod dispatch;
 pub mod duration;
 pub mod event;

@@ -1,10 +1,12 @@
 //! The traced process: attach, stop, resume, detach, threads and signals. Refuses to know commands, words and screens.
 
 mod attach;
+mod births;
 mod breakpoints;
 mod callable;
 mod calls;
 mod catch;
+mod changes;
 mod decide;
 pub mod disasm;
 mod error;
@@ -22,6 +24,8 @@ mod outside;
 mod process;
 mod registers;
 mod release;
+mod report;
+mod resume;
 mod rules;
 mod running;
 mod scene;
@@ -43,9 +47,10 @@ pub use launch::{Launch, launch};
 pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, TracedValue, Why};
-pub use process::{Origin, Process, Resumed};
+pub use process::{Origin, Process};
 pub use registers::RegisterFault;
 pub use release::{Leaving, Released};
+pub use resume::Resumed;
 pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use scene::{Scene, Symbols};
