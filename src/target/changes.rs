@@ -9,7 +9,7 @@ use super::thread::State;
 use super::{News, Why};
 use crate::addr::Tid;
 use crate::kernel::Errno;
-use crate::kernel::signal::SignalOrigin;
+use crate::kernel::signal::{Signal, SignalOrigin};
 use crate::kernel::wait::{self, Report, Stop};
 
 /// How many changes of tracees are taken in before the tracer thread looks at its other duties again.
@@ -157,6 +157,9 @@ impl Process {
     /// A thread of the running process has stopped by itself.
     fn note_running_stop(&mut self, tid: Tid, stop: Stop) {
         if !self.threads.contains_key(&tid) && !self.adopt(tid, stop) {
+            return;
+        }
+        if stop == Stop::Signal(Signal::TRAP) && self.steering.is_active() && self.steer_trap(tid) {
             return;
         }
         let listening = self.threads.get(&tid).is_some_and(|thread| matches!(thread.state, State::Listening(_)));
