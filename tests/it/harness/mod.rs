@@ -5,6 +5,7 @@ pub mod godbg;
 pub mod kernel;
 pub mod pty;
 pub mod screen;
+pub mod steered;
 pub mod toolchain;
 pub mod watched;
 
