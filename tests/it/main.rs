@@ -12,6 +12,7 @@ mod harness;
 mod layers;
 mod leash;
 mod leaving;
+mod machine_code;
 mod memory;
 mod oracle;
 mod readme;
