@@ -78,12 +78,17 @@ impl Running {
             let before = registers;
             registers = ptrace::getregs(pid).unwrap();
             self.hide_trap_flag(pid, &before, &mut registers);
+            if self.machine.code[(before.rip - CODE) as usize] == 0x9d {
+                // The kernel takes the trap flag for the program's after a popf that was stepped: it is to forget the step.
+                ptrace::interrupt(pid).unwrap();
+                ptrace::cont(pid, None).unwrap();
+                waitpid(pid, Some(WaitPidFlag::__WALL)).unwrap();
+            }
             trace.push(registers);
         }
         let memory = self.memory();
         ptrace::detach(pid, None).unwrap();
         self.wait_done();
-        if std::env::var_os("DBG").is_some() { std::fs::write("/tmp/mem-prog", &self.machine.code).unwrap(); std::thread::sleep(Duration::from_millis(50)); eprintln!("{:?}", waitpid(pid, Some(WaitPidFlag::WNOHANG))); }
         (trace, memory)
     }
 
