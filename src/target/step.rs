@@ -25,6 +25,10 @@ const FOLLOW: u64 = 512;
 /// signal_setup_done).
 const HANDLER_CODE: i32 = 5;
 
+/// The code of the trap of a step that ends with a system call, TRAP_BRKPT (`user_single_step_report`,
+/// arch/x86/kernel/ptrace.c).
+const CALL_CODE: i32 = 1;
+
 /// Bytes (Intel SDM volume 2, 2.3.11).
 const LONGEST_INSTRUCTION: usize = 15;
 
@@ -70,6 +74,10 @@ impl Process {
                 && let Some(processor) = proc::processor_of(self.pid, tid)
             {
                 own::run_on(processor);
+            }
+            if others_run && !self.steering.sites.any_armed() {
+                // An instruction without a copy was stepped where it stands, or a handler was run through.
+                self.arm();
             }
             match self.step_with_signal(tid, &mut code, wanted)? {
                 Made::Instruction | Made::Handler => made += 1,
@@ -158,8 +166,8 @@ impl Process {
                     });
                     return Ok(match info.code() {
                         // The program steps itself: the trap is its own as well.
-                        STEP_CODE if before.has_trap_flag() => self.foreign_trap(tid),
-                        STEP_CODE => {
+                        STEP_CODE | CALL_CODE if before.has_trap_flag() => self.foreign_trap(tid),
+                        STEP_CODE | CALL_CODE => {
                             self.hide_trap_flag(tid, before, flags);
                             let met = self.watched_in_step(tid);
                             if flags == FlagUse::Set {
