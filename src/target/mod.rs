@@ -34,6 +34,7 @@ mod signals;
 mod step;
 mod syscalls;
 mod thread;
+mod trap_flag;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair};

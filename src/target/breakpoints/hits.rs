@@ -48,7 +48,7 @@ impl Process {
             INT3_CODE => self.meet_int3(tid, &info, &registers),
             DEBUG_CODE => self.meet_debug(tid, &registers),
             // A step that ended as its thread was stopped for something else.
-            STEP_CODE if self.steering.is_active() => Met::Pass(Past::On),
+            STEP_CODE if self.steering.is_active() && !registers.has_trap_flag() => Met::Pass(Past::On),
             _ => Met::Foreign,
         }
     }
@@ -236,7 +236,7 @@ impl Process {
                 let _ = self.tracer.set_registers(tid, &Registers { rip: info.address().0, ..*registers });
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
-            STEP_CODE => {
+            STEP_CODE if !registers.has_trap_flag() => {
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
             // A killed godbg had sent it on already.
