@@ -69,7 +69,11 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         };
         steps += 1;
         if stop.why != Why::Step || steps >= args.count {
-            return Ok(Outcome::Reply(Reply::new(Answer::Stepped { steps, next: Box::new(cx.session.next_instruction()), stop })));
+            return Ok(Outcome::Reply(Reply::new(Answer::Stepped {
+                steps,
+                next: Box::new(cx.session.next_instruction()),
+                stop,
+            })));
         }
     }
 }

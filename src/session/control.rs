@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use super::settings::Locking;
 use super::{Seen, Session};
 use crate::addr::{Pid, Tid};
+use crate::target::expr::Expr;
 use crate::target::{
     self, AttachFacts, Catch, Catchpoint, CoreFacts, CoreImage, End, Launch, Released, Repaired, Resumed, Signal,
     StopReport, Why,
@@ -77,8 +78,8 @@ impl Session {
     }
 
     /// Sets a catchpoint for this process and those to come. A running process takes note of it at once.
-    pub fn catch(&mut self, what: Catch, temporary: bool) -> anyhow::Result<Catchpoint> {
-        let catchpoint = self.rules.catches.add(self.rules.next_number(), what, temporary);
+    pub fn catch(&mut self, what: Catch, temporary: bool, condition: Option<Expr>) -> anyhow::Result<Catchpoint> {
+        let catchpoint = self.rules.catches.add(self.rules.next_number(), what, temporary, condition);
         self.renew_rules()?;
         Ok(catchpoint)
     }

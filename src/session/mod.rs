@@ -19,6 +19,7 @@ pub mod looking;
 pub mod numbers;
 pub mod page;
 pub mod panics;
+pub mod points;
 mod processes;
 pub mod ranges;
 pub mod reply;

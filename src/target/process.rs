@@ -72,6 +72,8 @@ pub struct Process {
     pub(super) steering: Steering,
     /// What threads met while all were being stopped, and nobody has been told yet.
     pub(super) unreported: VecDeque<(Tid, Why)>,
+    /// The number and commands of a temporary breakpoint or catchpoint that has gone with the last stop.
+    pub(super) parted: Option<(u32, Vec<String>)>,
     /// Its memory, once it has been asked for.
     pub(super) memory: RefCell<Option<Rc<Memory>>>,
     pub(super) next_number: u32,
@@ -108,6 +110,7 @@ impl Process {
             copy: None,
             steering: Steering::default(),
             unreported: VecDeque::new(),
+            parted: None,
             syscall_at: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,

@@ -56,6 +56,19 @@ impl Process {
         }
     }
 
+    /// The breakpoint or catchpoint that a stop is of, and what is to be run at it; none there is nothing.
+    pub fn commands_at(&self, why: &Why) -> Option<(u32, Vec<String>)> {
+        let (Why::Breakpoint { number } | Why::Watchpoint { number, .. } | Why::Catch { catchpoint: number, .. }) =
+            *why
+        else {
+            return None;
+        };
+        let gone = self.parted.clone().filter(|(parted, _)| *parted == number);
+        let breakpoint = self.breakpoints().iter().find(|one| one.number == number).map(|one| one.commands.clone());
+        let caught = || self.rules.catches.list().into_iter().find(|one| one.number == number).map(|one| one.commands);
+        gone.or_else(|| Some((number, breakpoint.or_else(caught)?))).filter(|(_, commands)| !commands.is_empty())
+    }
+
     /// Threads that were asked to stop and sleep in the kernel.
     pub(super) fn late_threads(&self) -> Vec<LateThread> {
         let late = self.threads.iter().filter(|(_, thread)| thread.is_late());

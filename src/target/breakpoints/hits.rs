@@ -262,7 +262,12 @@ impl Process {
 }
 
 /// Evaluates for a thread that stopped, whose registers have been read.
-fn evaluate(process: &Process, tid: Tid, registers: &Registers, expr: &Expr) -> std::result::Result<Value, EvalError> {
+pub(in crate::target) fn evaluate(
+    process: &Process,
+    tid: Tid,
+    registers: &Registers,
+    expr: &Expr,
+) -> std::result::Result<Value, EvalError> {
     // Names were looked up when the expression was taken.
     let mut symbols = |_: &str| None;
     let scene = Scene::new(Some(process), Some(tid), &process.steering.variables, &mut symbols);

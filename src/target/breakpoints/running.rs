@@ -109,8 +109,9 @@ impl Process {
     /// A temporary breakpoint is gone after its stop, and goals are.
     fn after_stop_at(&mut self, why: Why) {
         if let Why::Breakpoint { number } | Why::Watchpoint { number, .. } = why
-            && self.breakpoints().iter().any(|one| one.number == number && one.temporary)
+            && let Some(one) = self.steering.breakpoints.iter().find(|one| one.number == number && one.temporary)
         {
+            self.parted = Some((number, one.commands.clone()));
             // Removing one never needs more registers than there were.
             let _ = self.remove_breakpoint(number);
         }
