@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::breakpoints::{Goal, STEP_CODE};
+use super::breakpoints::{CALL_STEP_CODE, Goal, STEP_CODE};
 use super::process::{Phase, Process};
 use super::thread::State;
 use super::{Error, Result, StopReport, Why};
@@ -108,7 +108,7 @@ impl Process {
         let made = self.step_thread(tid, signal, &before, code, wanted)?;
         if matches!(made, Made::Handler) && !told {
             self.run_handler(tid, &before, wanted)?;
-            return Ok(Made::Instruction);
+            return Ok(self.left_by_handler(tid, &before).unwrap_or(Made::Instruction));
         }
         Ok(made)
     }
@@ -154,7 +154,7 @@ impl Process {
                         thread.why = Why::Step;
                     });
                     return Ok(match info.code() {
-                        STEP_CODE => {
+                        STEP_CODE | CALL_STEP_CODE => {
                             self.hide_trap_flag(tid, before, flags);
                             self.watched_in_step(tid).map_or(Made::Instruction, Made::Event)
                         }
@@ -233,10 +233,24 @@ impl Process {
         let made = self.step_thread(tid, signal, before, &mut CodePage::default(), wanted)?;
         if matches!(made, Made::Handler) {
             self.run_handler(tid, before, wanted)?;
+            if let Some(made) = self.left_by_handler(tid, before) {
+                return Ok(made);
+            }
             let again = self.registers_of(tid)?;
             return self.step_thread(tid, None, &again, &mut CodePage::default(), wanted);
         }
         Ok(made)
+    }
+
+    /// What a handler came to that did not return to where its signal came: it has gone elsewhere, as those of faults do, or
+    /// something else has stopped its thread, whose signal is still to be passed.
+    fn left_by_handler(&self, tid: Tid, before: &Registers) -> Option<Made> {
+        let thread = self.threads.get(&tid)?;
+        if matches!(thread.why, Why::Signal { .. } | Why::Terminal { .. }) {
+            return Some(Made::Event(thread.why));
+        }
+        let elsewhere = self.tracer.registers(tid).is_ok_and(|registers| registers.pc() != before.pc());
+        (elsewhere || thread.signal_to_pass().is_some()).then_some(Made::Instruction)
     }
 
     fn request_step(&mut self, tid: Tid, signal: Option<Signal>) -> Result<()> {

@@ -18,6 +18,10 @@ const DEBUG_CODE: i32 = 4;
 /// `si_code` of a finished single step, TRAP_TRACE.
 pub(in crate::target) const STEP_CODE: i32 = 2;
 
+/// `si_code` of a single step that was a system call, TRAP_BRKPT (user_single_step_report, arch/x86/kernel/ptrace.c). Nothing
+/// else of this processor has it.
+pub(in crate::target) const CALL_STEP_CODE: i32 = 1;
+
 /// What a SIGTRAP was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::target) enum Met {
@@ -48,7 +52,7 @@ impl Process {
             INT3_CODE => self.meet_int3(tid, &info, &registers),
             DEBUG_CODE => self.meet_debug(tid, &registers),
             // A step that ended as its thread was stopped for something else.
-            STEP_CODE if self.steering.is_active() => Met::Pass(Past::On),
+            STEP_CODE | CALL_STEP_CODE if self.steering.is_active() => Met::Pass(Past::On),
             _ => Met::Foreign,
         }
     }
@@ -239,7 +243,7 @@ impl Process {
                 let _ = self.tracer.set_registers(tid, &Registers { rip: info.address().0, ..*registers });
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
-            STEP_CODE => {
+            STEP_CODE | CALL_STEP_CODE => {
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
             // A killed godbg had sent it on already.

@@ -14,7 +14,7 @@ mod watch;
 
 use std::collections::BTreeSet;
 
-pub(super) use hits::{Met, STEP_CODE};
+pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;

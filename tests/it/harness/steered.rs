@@ -120,15 +120,26 @@ impl Steered {
     /// Runs a command: all that was said until it was done.
     #[track_caller]
     pub fn ask(&mut self, command: &str) -> String {
+        let from = self.godbg.output().len();
+        self.ask_since(from, command)
+    }
+
+    /// Runs a command: all that was said since an earlier length of the output.
+    #[track_caller]
+    pub fn ask_since(&mut self, from: usize, command: &str) -> String {
         self.asked += 1;
-        let (from, mark) = (self.godbg.output().len(), format!("\nmark-{}-\n", self.asked));
+        let mark = format!("\nmark-{}-\n", self.asked);
         self.godbg.send(&format!("{command}\necho {}", mark.trim()));
         let begin = Instant::now();
         loop {
             let said = self.godbg.output().split_off(from);
             if said.contains(&mark) {
-                // The commands themselves are no answer.
-                let answers = said.lines().filter(|line| !line.contains("godbg> ") && *line != mark.trim());
+                // The commands themselves are no answer; an event may stand behind a prompt.
+                let input = |line: &str| {
+                    let behind = line.split_once("godbg> ").map_or(line, |(_, behind)| behind);
+                    behind.starts_with("echo ") || command.lines().any(|one| one == behind) || behind == mark.trim()
+                };
+                let answers = said.lines().filter(|line| !input(line));
                 return answers.map(|line| format!("{line}\n")).collect();
             }
             let bound = Duration::from_secs(60);
