@@ -15,6 +15,7 @@ mod inheriting;
 mod layers;
 mod leash;
 mod leaving;
+mod letting_go;
 mod memory;
 mod oracle;
 mod readme;

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::harness::kernel;
+use crate::harness::kernel::{self, SOON, wait_until};
 use crate::harness::steered::{Steered, calls};
 
 const WRITE: u64 = 8;
@@ -16,7 +16,8 @@ fn touched(this: &mut Steered, what: u64, offset: u64, length: u64) -> String {
     this.target.set(calls::LENGTH, length);
     let from = this.godbg.output().len();
     this.target.set(calls::ASK, what);
-    this.ask_since(from, "wait")
+    wait_until(SOON, "the stop to be told", || this.godbg.output()[from..].contains(" stopped: thread "));
+    this.ask_since(from, "")
 }
 
 fn at(this: &Steered, offset: u64) -> String {

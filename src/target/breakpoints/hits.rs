@@ -95,8 +95,12 @@ impl Process {
         // The kernel leaves the bits for the next trap to add to.
         let _ = self.tracer.set_debug_register(tid, 6, 0);
         if numbers.is_empty() {
-            // A register that was cleared since.
-            return if self.steering.debug_generation > 0 { Met::Pass(Past::On) } else { Met::Foreign };
+            if self.steering.debug_generation == 0 {
+                return Met::Foreign;
+            }
+            // A register that was cleared since, or one of a godbg that was killed.
+            self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
+            return Met::Pass(Past::On);
         }
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.for_godbg = true;

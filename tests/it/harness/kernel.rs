@@ -244,3 +244,16 @@ pub fn footprint(pid: i32) -> (u64, usize) {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     (status_of(pid, "VmRSS").map_or(0, kib), fds)
 }
+
+/// Where a function of the main program is, by `nm` of its file.
+pub fn symbol(pid: i32, name: &str) -> u64 {
+    let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    let output = std::process::Command::new("nm").arg(&exe).output().unwrap();
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let hex = |text| u64::from_str_radix(text, 16).unwrap();
+    let found = table.lines().find(|line| line.split_whitespace().nth(2) == Some(name));
+    let value = hex(found.unwrap_or_else(|| panic!("no {name} in {exe:?}")).split_whitespace().next().unwrap());
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let first = maps.lines().find(|line| line.ends_with(exe.to_str().unwrap())).unwrap();
+    hex(first.split_once('-').unwrap().0) + value
+}
