@@ -254,6 +254,7 @@ impl Process {
     }
 
     fn request_step(&mut self, tid: Tid, signal: Option<Signal>) -> Result<()> {
+        self.steering.stepped = Some(tid);
         match self.tracer.step(tid, signal) {
             // Its end comes next.
             Ok(()) | Err(Errno::ESRCH) => Ok(()),

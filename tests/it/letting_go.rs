@@ -18,7 +18,10 @@ fn both(leave: impl Fn(&mut Steered)) {
     for running in [true, false] {
         let mut this = Steered::start("calls", &["4", "free"]);
         let (work, watched) = (this.at(calls::WORK), this.at(calls::WATCHED));
-        this.ask(&format!("break {work}\nignore 1 1000000000\nhbreak {work} if 0\nwatch {}\ncontinue &", &watched[1..]));
+        this.ask(&format!(
+            "break {work}\nignore 1 1000000000\nhbreak {work} if 0\nwatch {}\ncontinue &",
+            &watched[1..]
+        ));
         this.target.assert_grows(calls::CALLS, 100);
         if !running {
             this.ask("interrupt");
@@ -101,8 +104,8 @@ fn detaches_at_random_moments() {
             }
             // In the middle of steps, with others held, and with others running.
             2 | 3 => {
-                this.ask(&format!("set scheduler-locking {}", if round % 5 == 2 { "on" } else { "off" }));
                 this.ask(&format!("break {work} if 0\ntbreak {work}\ncontinue"));
+                this.ask(&format!("set scheduler-locking {}", if round % 5 == 2 { "on" } else { "off" }));
                 this.godbg.send("stepi 100000000");
                 std::thread::sleep(Duration::from_micros(random.below(30_000)));
             }

@@ -267,8 +267,8 @@ impl Process {
     /// before the thread is let go.
     pub(in crate::target) fn has_trap_waiting(&self, tid: Tid, registers: &Registers) -> bool {
         let behind = RuntimeAddr(registers.pc().0.wrapping_sub(1));
-        let suspicious = self.steering.sites.get(behind).is_some() || self.steering.debug_generation > 0;
-        suspicious && self.tracer.has_pending_trap(tid) == Ok(true)
+        let met = self.steering.sites.get(behind).is_some() || self.steering.debug_generation > 0;
+        (met || self.steering.stepped == Some(tid)) && self.tracer.has_pending_trap(tid) == Ok(true)
     }
 }
 

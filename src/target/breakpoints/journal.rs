@@ -128,7 +128,8 @@ impl Process {
     fn take_over(&mut self, journal: Journal) {
         // A file is anybody's word: only what can have been lent is taken back.
         let mappings = self.mappings().unwrap_or_default();
-        let bases = (0..journal.get(AREAS).min(MOST_AREAS as u64) as usize).map(|index| journal.get(FIRST_AREA + index));
+        let bases =
+            (0..journal.get(AREAS).min(MOST_AREAS as u64) as usize).map(|index| journal.get(FIRST_AREA + index));
         let lent = bases.map(RuntimeAddr).filter(|base| Area::is_lent(*base, &mappings));
         let areas: Vec<Area> = lent.map(Area::full).collect();
         self.steering.shield = (!areas.is_empty()).then_some(Shield { areas, old_handler: 0 });

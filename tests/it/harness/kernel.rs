@@ -219,12 +219,21 @@ pub fn assert_debug_registers_clear(pid: i32) {
         // `nix` knows no realtime signals, neither in a wait status nor to pass one on: one that came first would leave the
         // thread stopped, or be lost. The thin requests of the kernel layer do.
         let tracer = Tracer::on_this_thread();
+        // One that ends as it is asked must be taken in, or it stays.
+        let take_in = || {
+            let flags = nix::sys::wait::WaitPidFlag::__WALL | nix::sys::wait::WaitPidFlag::WNOHANG;
+            let _ = nix::sys::wait::waitpid(tid, Some(flags));
+        };
         if ptrace::interrupt(tid).is_err() {
+            take_in();
             continue;
         }
         let asked = godbg::addr::Tid(thread.tid);
         wait_until(SOON, "a thread to stop or end", || !matches!(wait::look(asked), Ok(None)));
-        let Ok(Some(Report::Stopped(stop, _))) = wait::look(asked) else { continue };
+        let Ok(Some(Report::Stopped(stop, _))) = wait::look(asked) else {
+            take_in();
+            continue;
+        };
         let registers: Vec<i64> = [0, 1, 2, 3, 7].iter().map_while(|&number| debug_register(tid, number)).collect();
         let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
         tracer.detach(asked, signal).ok();
