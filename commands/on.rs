@@ -45,12 +45,18 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let (number, command) = number_and_rest("on", args.words.as_deref(), "usage: on N [COMMAND|clear]")?;
     let mut commands = Vec::new();
     check(cx, &command)?;
+    let set = cx.session.process()?.breakpoints().iter().find(|one| one.number == number);
+    let is_new = !matches!(command.as_str(), "" | "clear");
+    if is_new && set.is_some_and(|one| one.commands.len() >= MOST_COMMANDS) {
+        let message =
+            format!("on: breakpoint {number} runs {MOST_COMMANDS} commands already, and no more can be added");
+        return Err(Failure::hinted(message, "on N clear forgets them; source FILE runs a file of commands").into());
+    }
     cx.session.process()?.change_breakpoint(number, |one| {
         match command.as_str() {
             "" => {}
             "clear" => one.commands.clear(),
-            _ if one.commands.len() < MOST_COMMANDS => one.commands.push(command),
-            _ => {}
+            _ => one.commands.push(command),
         }
         commands.clone_from(&one.commands);
     })?;
