@@ -180,7 +180,7 @@ fn what_is_no_journal_harms_nothing() {
     let journal = this.traces.journals().remove(0);
     let kept = fs::read(&journal).unwrap();
     assert_eq!(kept.len(), JOURNAL_BYTES);
-    let garbage: Vec<u8> = (0..JOURNAL_BYTES).map(|at| (at * 7919 >> 3) as u8).collect();
+    let garbage: Vec<u8> = (0..JOURNAL_BYTES).map(|at| ((at * 7919) >> 3) as u8).collect();
     for wrong in [Vec::new(), vec![0; 7], kept[..4096].to_vec(), vec![0; JOURNAL_BYTES], garbage] {
         fs::write(&journal, &wrong).unwrap();
         repair(&this).success().says("nothing was left");
