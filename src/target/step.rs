@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::breakpoints::{Goal, STEP_CODE};
+use super::breakpoints::{CALL_STEP_CODE, Goal, STEP_CODE};
 use super::process::{Phase, Process};
 use super::thread::State;
 use super::{Error, Result, StopReport, Why};
@@ -24,10 +24,6 @@ const FOLLOW: u64 = 512;
 /// The code of a SIGTRAP by which the kernel tells that a signal's handler was entered in a step (kernel/signal.c,
 /// signal_setup_done).
 const HANDLER_CODE: i32 = 5;
-
-/// The code of the trap of a step that ends with a system call, TRAP_BRKPT (`user_single_step_report`,
-/// arch/x86/kernel/ptrace.c).
-const CALL_CODE: i32 = 1;
 
 /// Bytes (Intel SDM volume 2, 2.3.11).
 const LONGEST_INSTRUCTION: usize = 15;
@@ -119,7 +115,7 @@ impl Process {
         let made = self.step_thread(tid, signal, &before, code, wanted)?;
         if matches!(made, Made::Handler) && !told {
             self.run_handler(tid, &before, wanted)?;
-            return Ok(Made::Instruction);
+            return Ok(self.left_by_handler(tid, &before).unwrap_or(Made::Instruction));
         }
         Ok(made)
     }
@@ -166,8 +162,8 @@ impl Process {
                     });
                     return Ok(match info.code() {
                         // The program steps itself: the trap is its own as well.
-                        STEP_CODE | CALL_CODE if before.has_trap_flag() => self.foreign_trap(tid),
-                        STEP_CODE | CALL_CODE => {
+                        STEP_CODE | CALL_STEP_CODE if before.has_trap_flag() => self.foreign_trap(tid),
+                        STEP_CODE | CALL_STEP_CODE => {
                             self.hide_trap_flag(tid, before, flags);
                             let met = self.watched_in_step(tid);
                             if flags == FlagUse::Set {
@@ -257,13 +253,28 @@ impl Process {
         let made = self.step_thread(tid, signal, before, &mut CodePage::default(), wanted)?;
         if matches!(made, Made::Handler) {
             self.run_handler(tid, before, wanted)?;
+            if let Some(made) = self.left_by_handler(tid, before) {
+                return Ok(made);
+            }
             let again = self.registers_of(tid)?;
             return self.step_thread(tid, None, &again, &mut CodePage::default(), wanted);
         }
         Ok(made)
     }
 
+    /// What a handler came to that did not return to where its signal came: it has gone elsewhere, as those of faults do, or
+    /// something else has stopped its thread, whose signal is still to be passed.
+    fn left_by_handler(&self, tid: Tid, before: &Registers) -> Option<Made> {
+        let thread = self.threads.get(&tid)?;
+        if matches!(thread.why, Why::Signal { .. } | Why::Terminal { .. }) {
+            return Some(Made::Event(thread.why));
+        }
+        let elsewhere = self.tracer.registers(tid).is_ok_and(|registers| registers.pc() != before.pc());
+        (elsewhere || thread.signal_to_pass().is_some()).then_some(Made::Instruction)
+    }
+
     fn request_step(&mut self, tid: Tid, signal: Option<Signal>) -> Result<()> {
+        self.steering.stepped = Some(tid);
         match self.tracer.step(tid, signal) {
             // Its end comes next.
             Ok(()) | Err(Errno::ESRCH) => Ok(()),

@@ -15,6 +15,7 @@ mod inheriting;
 mod layers;
 mod leash;
 mod leaving;
+mod letting_go;
 mod machine_code;
 mod memory;
 mod oracle;

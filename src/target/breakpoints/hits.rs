@@ -18,6 +18,10 @@ const DEBUG_CODE: i32 = 4;
 /// `si_code` of a finished single step, TRAP_TRACE.
 pub(in crate::target) const STEP_CODE: i32 = 2;
 
+/// `si_code` of a single step that was a system call, TRAP_BRKPT (user_single_step_report, arch/x86/kernel/ptrace.c). Nothing
+/// else of this processor has it.
+pub(in crate::target) const CALL_STEP_CODE: i32 = 1;
+
 /// What a SIGTRAP was.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::target) enum Met {
@@ -48,7 +52,9 @@ impl Process {
             INT3_CODE => self.meet_int3(tid, &info, &registers),
             DEBUG_CODE => self.meet_debug(tid, &registers),
             // A step that ended as its thread was stopped for something else.
-            STEP_CODE if self.steering.is_active() && !registers.has_trap_flag() => Met::Pass(Past::On),
+            STEP_CODE | CALL_STEP_CODE if self.steering.is_active() && !registers.has_trap_flag() => {
+                Met::Pass(Past::On)
+            }
             _ => Met::Foreign,
         }
     }
@@ -91,8 +97,12 @@ impl Process {
         // The kernel leaves the bits for the next trap to add to.
         let _ = self.tracer.set_debug_register(tid, 6, 0);
         if numbers.is_empty() {
-            // A register that was cleared since.
-            return if self.steering.debug_generation > 0 { Met::Pass(Past::On) } else { Met::Foreign };
+            if self.steering.debug_generation == 0 {
+                return Met::Foreign;
+            }
+            // A register that was cleared since, or one of a godbg that was killed.
+            self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
+            return Met::Pass(Past::On);
         }
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.for_godbg = true;
@@ -236,7 +246,7 @@ impl Process {
                 let _ = self.tracer.set_registers(tid, &Registers { rip: info.address().0, ..*registers });
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
-            STEP_CODE if !registers.has_trap_flag() => {
+            STEP_CODE | CALL_STEP_CODE if !registers.has_trap_flag() => {
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
             // A killed godbg had sent it on already.
@@ -256,8 +266,8 @@ impl Process {
     /// before the thread is let go.
     pub(in crate::target) fn has_trap_waiting(&self, tid: Tid, registers: &Registers) -> bool {
         let behind = RuntimeAddr(registers.pc().0.wrapping_sub(1));
-        let suspicious = self.steering.sites.get(behind).is_some() || self.steering.debug_generation > 0;
-        suspicious && self.tracer.has_pending_trap(tid) == Ok(true)
+        let met = self.steering.sites.get(behind).is_some() || self.steering.debug_generation > 0;
+        (met || self.steering.stepped == Some(tid)) && self.tracer.has_pending_trap(tid) == Ok(true)
     }
 }
 

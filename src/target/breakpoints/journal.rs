@@ -126,9 +126,12 @@ impl Process {
     /// Takes over what another godbg has left in this process, which is held: what it lent, and its breakpoints, which are
     /// never armed again. [`Process::clear_steering`] then takes all away.
     fn take_over(&mut self, journal: Journal) {
-        let areas = (0..journal.get(AREAS).min(MOST_AREAS as u64) as usize)
-            .map(|index| Area { base: RuntimeAddr(journal.get(FIRST_AREA + index)), slots: u64::MAX / 128 });
-        let areas: Vec<Area> = areas.collect();
+        // A file is anybody's word: only what can have been lent is taken back.
+        let mappings = self.mappings().unwrap_or_default();
+        let bases =
+            (0..journal.get(AREAS).min(MOST_AREAS as u64) as usize).map(|index| journal.get(FIRST_AREA + index));
+        let lent = bases.map(RuntimeAddr).filter(|base| Area::is_lent(*base, &mappings));
+        let areas: Vec<Area> = lent.map(Area::full).collect();
         self.steering.shield = (!areas.is_empty()).then_some(Shield { areas, old_handler: 0 });
         for (addr, original) in sites_of(&journal) {
             self.steering.sites.insert(addr, original);

@@ -14,7 +14,7 @@ mod watch;
 
 use std::collections::BTreeSet;
 
-pub(super) use hits::{Met, STEP_CODE, evaluate};
+pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;
@@ -55,6 +55,8 @@ pub(super) struct Steering {
     pub alone: Option<Tid>,
     /// The session's convenience variables, for conditions.
     pub variables: Variables,
+    /// The thread that was stepped last: a step's trap may still be on its way to it when it is stopped for something else.
+    pub stepped: Option<Tid>,
     /// Whether it was told that nothing can be lent to the process.
     pub told_unshielded: bool,
     /// Whether nothing is to be put in any more: what an earlier godbg left is being taken away.
@@ -81,6 +83,7 @@ impl Goal {
 impl Steering {
     /// Whether anything was set, so that traps may be of godbg's making.
     pub fn is_active(&self) -> bool {
-        !self.sites.is_empty() || self.stale || self.shield.is_some() || self.debug_generation > 0
+        let set = !self.sites.is_empty() || self.stale || self.debug_generation > 0;
+        set || self.shield.is_some() || self.stepped.is_some()
     }
 }

@@ -29,6 +29,23 @@ pub(in crate::target) struct Area {
 }
 
 impl Area {
+    /// One whose slots are not to be used any more.
+    pub fn full(base: RuntimeAddr) -> Area {
+        Area { base, slots: AREA / SLOT as u64 }
+    }
+
+    /// Whether an area can be here: memory of no file, data first and code behind it.
+    pub fn is_lent(base: RuntimeAddr, mappings: &Mappings) -> bool {
+        let last = base.0.checked_add(AREA - 1).map(RuntimeAddr);
+        let part = |addr, execute| {
+            let mapping = mappings.find(addr)?;
+            (mapping.name.is_none() && mapping.inode == 0 && mapping.execute == execute).then_some(mapping.end)
+        };
+        let code = RuntimeAddr(base.0.saturating_add(code::DATA_BELOW));
+        let ends = (part(base, false), part(code, true), last);
+        base.0.is_multiple_of(PAGE) && matches!(ends, (Some(_), Some(end), Some(last)) if last < end)
+    }
+
     /// The data comes first, the handler behind it, then the slots.
     fn code(self) -> RuntimeAddr {
         RuntimeAddr(self.base.0 + code::DATA_BELOW)

@@ -219,12 +219,21 @@ pub fn assert_debug_registers_clear(pid: i32) {
         // `nix` knows no realtime signals, neither in a wait status nor to pass one on: one that came first would leave the
         // thread stopped, or be lost. The thin requests of the kernel layer do.
         let tracer = Tracer::on_this_thread();
+        // One that ends as it is asked must be taken in, or it stays.
+        let take_in = || {
+            let flags = nix::sys::wait::WaitPidFlag::__WALL | nix::sys::wait::WaitPidFlag::WNOHANG;
+            let _ = nix::sys::wait::waitpid(tid, Some(flags));
+        };
         if ptrace::interrupt(tid).is_err() {
+            take_in();
             continue;
         }
         let asked = godbg::addr::Tid(thread.tid);
         wait_until(SOON, "a thread to stop or end", || !matches!(wait::look(asked), Ok(None)));
-        let Ok(Some(Report::Stopped(stop, _))) = wait::look(asked) else { continue };
+        let Ok(Some(Report::Stopped(stop, _))) = wait::look(asked) else {
+            take_in();
+            continue;
+        };
         let registers: Vec<i64> = [0, 1, 2, 3, 7].iter().map_while(|&number| debug_register(tid, number)).collect();
         let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
         tracer.detach(asked, signal).ok();
@@ -243,4 +252,17 @@ pub fn footprint(pid: i32) -> (u64, usize) {
     let kib = |text: String| text.trim_end_matches(" kB").trim().parse().unwrap();
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     (status_of(pid, "VmRSS").map_or(0, kib), fds)
+}
+
+/// Where a function of the main program is, by `nm` of its file.
+pub fn symbol(pid: i32, name: &str) -> u64 {
+    let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    let output = std::process::Command::new("nm").arg(&exe).output().unwrap();
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let hex = |text| u64::from_str_radix(text, 16).unwrap();
+    let found = table.lines().find(|line| line.split_whitespace().nth(2) == Some(name));
+    let value = hex(found.unwrap_or_else(|| panic!("no {name} in {exe:?}")).split_whitespace().next().unwrap());
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let first = maps.lines().find(|line| line.ends_with(exe.to_str().unwrap())).unwrap();
+    hex(first.split_once('-').unwrap().0) + value
 }

@@ -59,7 +59,8 @@ impl Traces {
 
     /// Guardians of this session's processes.
     pub fn guardians(&self) -> Vec<i32> {
-        let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let state = self.state.path().to_str().unwrap();
         let is_guardian = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -72,9 +73,9 @@ impl Traces {
     /// Whether executable memory of nobody's is mapped.
     pub fn has_lent_memory(&self) -> bool {
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
-        maps.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|words| {
-            words[1].contains('x') && words[4] == "0" && words.len() == 5
-        })
+        maps.lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .any(|words| words[1].contains('x') && words[4] == "0" && words.len() == 5)
     }
 
     /// The process runs and nothing in it is godbg's.
@@ -120,15 +121,26 @@ impl Steered {
     /// Runs a command: all that was said until it was done.
     #[track_caller]
     pub fn ask(&mut self, command: &str) -> String {
+        let from = self.godbg.output().len();
+        self.ask_since(from, command)
+    }
+
+    /// Runs a command: all that was said since an earlier length of the output.
+    #[track_caller]
+    pub fn ask_since(&mut self, from: usize, command: &str) -> String {
         self.asked += 1;
-        let (from, mark) = (self.godbg.output().len(), format!("\nmark-{}-\n", self.asked));
+        let mark = format!("\nmark-{}-\n", self.asked);
         self.godbg.send(&format!("{command}\necho {}", mark.trim()));
         let begin = Instant::now();
         loop {
             let said = self.godbg.output().split_off(from);
             if said.contains(&mark) {
-                // The commands themselves are no answer.
-                let answers = said.lines().filter(|line| !line.contains("godbg> ") && *line != mark.trim());
+                // The commands themselves are no answer; an event may stand behind a prompt.
+                let input = |line: &str| {
+                    let behind = line.split_once("godbg> ").map_or(line, |(_, behind)| behind);
+                    behind.starts_with("echo ") || command.lines().any(|one| one == behind) || behind == mark.trim()
+                };
+                let answers = said.lines().filter(|line| !input(line));
                 return answers.map(|line| format!("{line}\n")).collect();
             }
             let bound = Duration::from_secs(60);
