@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::breakpoints::{Goal, STEP_CODE};
+use super::breakpoints::{Goal, INT3, STEP_CODE};
 use super::process::{Phase, Process};
 use super::thread::State;
 use super::{Error, Result, StopReport, Why};
@@ -146,7 +146,9 @@ impl Process {
             thread.step_over = None;
             thread.for_godbg = false;
         });
-        self.enter_copy(tid, before);
+        if signal.is_none() {
+            self.enter_copy(tid, before);
+        }
         self.request_step(tid, signal)?;
         let begin = Instant::now();
         let mut loosened = false;
@@ -156,6 +158,15 @@ impl Process {
                 Ok(Some(Report::Stopped(Stop::Signal(Signal::TRAP), _))) => {
                     let info = self.tracer.signal_info(tid).map_err(|_| Error::Ended(self.pid))?;
                     if info.code() == STEP_CODE && self.is_in_copy(tid) {
+                        if flags == FlagUse::Set {
+                            self.forget_step(tid)?;
+                        }
+                        self.request_step(tid, None)?;
+                        continue;
+                    }
+                    if signal.is_some() && self.is_own_int3(tid, before) {
+                        // The signal had no handler.
+                        self.enter_copy(tid, before);
                         self.request_step(tid, None)?;
                         continue;
                     }
@@ -197,7 +208,9 @@ impl Process {
                             if matches!(why, Why::Signal { .. } | Why::Terminal { .. }) || thread.for_godbg {
                                 return Ok(Made::Event(why));
                             }
-                            // It came before the instruction, and is delivered with it.
+                            // It came before the instruction, and is delivered with it: where the instruction stands.
+                            self.bring_out(tid);
+                            self.threads.entry(tid).and_modify(|thread| thread.skip_once = None);
                             return self.step_past_signal(tid, signal, before, wanted);
                         }
                         Stop::Group(signal) => return Ok(Made::Event(Why::JobControl { signal })),
@@ -240,10 +253,26 @@ impl Process {
         }
     }
 
-    /// Whether a thread is still within a copy, whose jump back is no instruction of the program's.
+    /// Whether a thread is still within a copy, whose jump back is no instruction of the program's. One that stands at its
+    /// beginning has made one round of an instruction that repeats: it stands before the original again.
     fn is_in_copy(&self, tid: Tid) -> bool {
-        self.steering.sites.any_armed()
-            && self.tracer.registers(tid).is_ok_and(|registers| self.steering.sites.copy_at(registers.pc()).is_some())
+        if !self.steering.sites.any_armed() {
+            return false;
+        }
+        let Ok(registers) = self.tracer.registers(tid) else { return false };
+        let Some(copy) = self.steering.sites.copy_at(registers.pc()) else { return false };
+        if registers.pc() != copy.slot {
+            return true;
+        }
+        // ESRCH: it was killed.
+        let _ = self.tracer.set_registers(tid, &Registers { rip: copy.origin.0, ..registers });
+        false
+    }
+
+    /// Whether a thread that was to make one instruction has met the breakpoint in its place.
+    fn is_own_int3(&self, tid: Tid, before: &Registers) -> bool {
+        let armed = self.steering.sites.get(before.pc()).is_some_and(|site| site.armed && site.original != INT3);
+        armed && self.tracer.registers(tid).is_ok_and(|registers| registers.pc().0 == before.pc().0 + 1)
     }
 
     /// A signal that nobody is told of came before the instruction was made: its handler runs, and then the instruction.

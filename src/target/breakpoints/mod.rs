@@ -15,6 +15,7 @@ mod watch;
 use std::collections::BTreeSet;
 
 pub(super) use hits::{Met, STEP_CODE};
+pub(super) use sites::INT3;
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;

@@ -175,7 +175,7 @@ impl Process {
     }
 
     /// A thread that is about to be given a signal while it stands in a copy: its handler must see the program's own place.
-    fn bring_out(&mut self, tid: Tid) {
+    pub(in crate::target) fn bring_out(&mut self, tid: Tid) {
         let Ok(registers) = self.tracer.registers(tid) else { return };
         let Some(copy) = self.steering.sites.copy_at(registers.pc()) else { return };
         let Some(place) = copy.true_place(registers.pc()) else { return };
