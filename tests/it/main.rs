@@ -21,6 +21,7 @@ mod schema;
 mod sessions;
 mod signals;
 mod starting;
+mod stepping;
 mod terminal;
 mod torture;
 mod wrong_input;
