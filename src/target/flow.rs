@@ -71,7 +71,16 @@ impl Process {
         self.read_memory(RuntimeAddr(at), &mut word).ok()?;
         let addr = RuntimeAddr(u64::from_le_bytes(word));
         let executable = self.mappings().ok()?.find(addr)?.execute;
-        (executable && self.is_behind_call(addr)).then_some(Return { addr, above: RuntimeAddr(at) })
+        (executable && (self.is_behind_call(addr) || self.is_end_of_handler(addr)))
+            .then_some(Return { addr, above: RuntimeAddr(at) })
+    }
+
+    /// A signal handler returns to `mov $15, %rax; syscall`, rt_sigreturn(2), to which nothing has called.
+    fn is_end_of_handler(&self, addr: RuntimeAddr) -> bool {
+        const RETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
+        let code = self.code_at(addr);
+        // Go writes `mov $15, %eax`.
+        code.starts_with(&RETURN) || code.starts_with(&[0xb8, 15, 0, 0, 0, 0x0f, 0x05])
     }
 
     /// Calls have two to seven bytes, a prefix not counted.

@@ -67,6 +67,12 @@ impl Process {
         let mut code = CodePage::default();
         let mut made = 0;
         let why = loop {
+            if made > 0 && (made == count || !self.steering.breakpoints.is_empty()) {
+                let met = self.arrive(tid);
+                if made == count || met != Why::Step {
+                    break met;
+                }
+            }
             if made == count {
                 break Why::Step;
             }
@@ -86,8 +92,9 @@ impl Process {
                 Made::Ended => return Err(Error::Ended(self.pid)),
             }
         };
-        let why = self.arrive(tid, why);
-        Ok((self.stand(tid, why)?, made))
+        let stop = self.stand(tid, why)?;
+        self.after_stop_at(why);
+        Ok((stop, made))
     }
 
     /// One step past a breakpoint that no copy can be made of. The text is the program's own.
@@ -113,8 +120,10 @@ impl Process {
 
     /// A step that passes the thread's signal. The handler of one that nobody is told of is run through.
     fn step_with_signal(&mut self, tid: Tid, code: &mut CodePage, wanted: &mut dyn FnMut() -> bool) -> Result<Made> {
+        // The trap of an int3 that was told is not the program's to see, as when it goes on.
+        let signal = self.signal_for(tid, false);
         let thread = self.threads.get(&tid).ok_or(Error::Ended(self.pid))?;
-        let (signal, told) = (thread.signal_to_pass(), matches!(thread.why, Why::Signal { .. }));
+        let told = matches!(thread.why, Why::Signal { .. });
         let before = self.registers_of(tid)?;
         let made = self.step_thread(tid, signal, &before, code, wanted)?;
         if matches!(made, Made::Handler) && !told {
@@ -397,6 +406,28 @@ impl Process {
         self.threads.entry(tid).and_modify(|thread| thread.state = State::Stopping { late: false });
         let since = Instant::now();
         self.halt_again(since);
+        self.take_step_trap(tid)
+    }
+
+    /// A system call that is broken off in a step leaves the step's trap behind, which must not reach the program: it would end
+    /// the call with EINTR.
+    fn take_step_trap(&mut self, tid: Tid) -> Result<()> {
+        let plain = self.threads.get(&tid).is_some_and(|thread| thread.state == State::Stopped(Stop::Interrupt));
+        if !plain || self.tracer.has_pending_trap(tid) != Ok(true) {
+            return Ok(());
+        }
+        self.tracer.cont(tid, None).or_else(|errno| match errno {
+            // It was killed.
+            Errno::ESRCH => Ok(()),
+            errno => Err(Error::Request { what: "resume", tid, errno }),
+        })?;
+        self.next_stop(tid)?;
+        if let Some(thread) = self.threads.get_mut(&tid)
+            && thread.state == State::Stopped(Stop::Signal(Signal::TRAP))
+        {
+            thread.for_godbg = true;
+            thread.why = Why::Step;
+        }
         Ok(())
     }
 
@@ -415,13 +446,10 @@ impl Process {
     }
 
     /// Where the steps have led: a breakpoint that stands there is met, as gdb has it.
-    fn arrive(&mut self, tid: Tid, why: Why) -> Why {
-        let Ok(registers) = self.tracer.registers(tid) else { return why };
-        if why != Why::Step {
-            return why;
-        }
-        let met = self.met_by_step(registers.pc(), tid, &registers).unwrap_or(why);
-        if met != why {
+    fn arrive(&mut self, tid: Tid) -> Why {
+        let Ok(registers) = self.tracer.registers(tid) else { return Why::Step };
+        let met = self.met_by_step(registers.pc(), tid, &registers).unwrap_or(Why::Step);
+        if met != Why::Step {
             self.threads.entry(tid).and_modify(|thread| thread.step_over = Some(registers.pc()));
         }
         met

@@ -69,6 +69,11 @@ impl Process {
         if self.tracer.interrupt(tid).is_err() || self.tracer.cont(tid, None).is_err() {
             return Ok(());
         }
+        self.next_stop(tid)
+    }
+
+    /// Waits for the stop of a thread that comes at once, and takes note of it.
+    pub(super) fn next_stop(&mut self, tid: Tid) -> Result<()> {
         loop {
             match wait::look_until_beat(tid) {
                 Ok(Some(Report::Stopped(stop, _))) => {
@@ -78,7 +83,11 @@ impl Process {
                 }
                 Ok(Some(Report::Ended(..))) => {
                     self.note_end(tid);
-                    return if matches!(self.phase, Phase::Ended { .. }) { Err(Error::Ended(self.pid)) } else { Ok(()) };
+                    return if matches!(self.phase, Phase::Ended { .. }) {
+                        Err(Error::Ended(self.pid))
+                    } else {
+                        Ok(())
+                    };
                 }
                 Ok(None) | Err(Errno::EINTR) => {}
                 Err(_) => return Err(Error::Ended(self.pid)),

@@ -20,10 +20,43 @@ const OTHERS: usize = 8;
 
 /// The places, in the order of their slots.
 const PLACES: &[&str] = &[
-    "line", "line_end", "trap", "trap_end", "forever", "call_read", "call_read_end", "own_flag", "own_flag_end", "fault",
-    "fault_end", "loop", "loop_end", "call_number", "call_number_end", "repeat", "repeat_end", "outer", "outer_call",
-    "outer_back", "recurse", "recurse_call", "recurse_back", "leaf", "leaf_middle", "deep", "deep_middle",
-    "deep_leaf_back", "tail", "vsys", "vsys_end", "jump_away", "landed", "sized", "with_alloca", "on_signal", "nothing",
+    "line",
+    "line_end",
+    "trap",
+    "trap_end",
+    "forever",
+    "call_read",
+    "call_read_end",
+    "own_flag",
+    "own_flag_end",
+    "fault",
+    "fault_end",
+    "loop",
+    "loop_end",
+    "call_number",
+    "call_number_end",
+    "repeat",
+    "repeat_end",
+    "outer",
+    "outer_call",
+    "outer_back",
+    "recurse",
+    "recurse_call",
+    "recurse_back",
+    "leaf",
+    "leaf_middle",
+    "deep",
+    "deep_middle",
+    "deep_leaf_back",
+    "tail",
+    "vsys",
+    "vsys_end",
+    "jump_away",
+    "landed",
+    "sized",
+    "with_alloca",
+    "on_signal",
+    "nothing",
 ];
 
 fn address(target: &Fixture, name: &str) -> u64 {
@@ -32,7 +65,8 @@ fn address(target: &Fixture, name: &str) -> u64 {
 
 /// A script with `{name}` for the addresses of places.
 fn with_places(target: &Fixture, script: &str) -> String {
-    let replace = |text: String, name: &&str| text.replace(&format!("{{{name}}}"), &format!("{:#x}", address(target, name)));
+    let replace =
+        |text: String, name: &&str| text.replace(&format!("{{{name}}}"), &format!("{:#x}", address(target, name)));
     PLACES.iter().fold(script.to_owned(), replace)
 }
 
@@ -290,7 +324,10 @@ fn nexti_over_a_call_that_does_not_come_back() {
     let script = "advance *{jump_away}\nbreak *{landed}\nnexti 50\nclear *{landed}\nfinish\ncontinue &\n";
     let answers = steer(&target, script);
     let stop = answers_to(&answers, "nexti 50")[0];
-    assert_eq!((stop["why"].as_str(), &stop["place"]["pc"]), (Some("breakpoint"), &Value::from(address(&target, "landed"))));
+    assert_eq!(
+        (stop["why"].as_str(), &stop["place"]["pc"]),
+        (Some("breakpoint"), &Value::from(address(&target, "landed")))
+    );
     assert_done(&target);
     assert_eq!(target.get(RESULT), 1);
 }

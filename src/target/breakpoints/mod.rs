@@ -15,8 +15,8 @@ mod watch;
 use std::collections::BTreeSet;
 
 pub(super) use hits::{Met, STEP_CODE};
-pub(super) use sites::INT3;
 pub use journal::{Repaired, guard, journal_folder, repair};
+pub(super) use sites::INT3;
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;
 

@@ -101,7 +101,7 @@ impl Process {
     }
 
     /// A temporary breakpoint is gone after its stop, and goals are.
-    fn after_stop_at(&mut self, why: Why) {
+    pub(in crate::target) fn after_stop_at(&mut self, why: Why) {
         if let Why::Breakpoint { number } | Why::Watchpoint { number, .. } = why
             && self.breakpoints().iter().any(|one| one.number == number && one.temporary)
         {
