@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::breakpoints::{Goal, INT3, STEP_CODE};
 use super::process::{Phase, Process};
-use super::thread::State;
+use super::thread::{State, Thread};
 use super::{Error, Result, StopReport, Why};
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::arch::{FlagUse, Registers};
@@ -17,6 +17,9 @@ use crate::kernel::{Errno, proc};
 
 /// How long a thread may stand in a system call before the others are let run: one of them may have to end it.
 const ALONE: Duration = Duration::from_millis(100);
+
+/// So often it is looked after other threads that run meanwhile.
+const TENDED: Duration = Duration::from_millis(10);
 
 /// After so many steps the tracer thread looks on which processor the thread runs.
 const FOLLOW: u64 = 512;
@@ -66,6 +69,7 @@ impl Process {
         let _near = own::StayNear::new();
         let mut code = CodePage::default();
         let mut made = 0;
+        let mut tended = Instant::now();
         let why = loop {
             if made > 0 && (made == count || !self.steering.breakpoints.is_empty()) {
                 let met = self.arrive(tid);
@@ -80,6 +84,10 @@ impl Process {
                 && let Some(processor) = proc::processor_of(self.pid, tid)
             {
                 own::run_on(processor);
+            }
+            if others_run && tended.elapsed() > TENDED {
+                self.tend_others(tid);
+                tended = Instant::now();
             }
             if others_run && !self.steering.sites.any_armed() {
                 // An instruction without a copy was stepped where it stands, or a handler was run through.
@@ -236,6 +244,7 @@ impl Process {
                         self.stop_stepping(tid)?;
                         return Ok(Made::GivenUp);
                     }
+                    self.tend_others(tid);
                     if !loosened && begin.elapsed() > ALONE && self.is_waiting(tid) {
                         loosened = true;
                         self.let_others_run(tid);
@@ -442,6 +451,29 @@ impl Process {
         for other in others {
             // ESRCH: it was killed, and its end will be reported.
             let _ = self.let_on(other);
+        }
+    }
+
+    /// Other threads that run while one steps: what stopped for nothing that counts goes on, or the stepping thread might wait
+    /// for it for ever. What has met a breakpoint meets it again once all run.
+    fn tend_others(&mut self, tid: Tid) {
+        let runs =
+            |(other, thread): (&Tid, &Thread)| (*other != tid && thread.state == State::Running).then_some(*other);
+        let running: Vec<Tid> = self.threads.iter().filter_map(runs).collect();
+        for other in running {
+            match wait::look(other) {
+                Ok(Some(Report::Stopped(stop, _))) => {
+                    let origin = self.origin_of(other, stop);
+                    self.note_stop(other, stop, origin, Why::Interrupt);
+                    let silent = self.threads.get(&other).is_some_and(|thread| thread.why == Why::Interrupt);
+                    if silent && stop != Stop::Signal(Signal::TRAP) {
+                        // ESRCH: it was killed, and its end comes next.
+                        let _ = self.let_on(other);
+                    }
+                }
+                Ok(Some(Report::Ended(..))) => self.note_end(other),
+                Ok(None) | Err(_) => {}
+            }
         }
     }
 
