@@ -38,19 +38,19 @@ impl Process {
     }
 
     fn by_following(&self, registers: &Registers) -> Option<Return> {
-        let (mut pc, mut depth) = (registers.pc(), Depth { at: registers.rsp, frame: Some(registers.rbp) });
+        let (mut pc, mut depth) = (registers.pc(), Depth { at: Some(registers.rsp), frame: Some(registers.rbp) });
         let mut code = (RuntimeAddr(0), Vec::new());
         for _ in 0..MOST {
             let instruction = self.decode_near(pc, &mut code)?;
             match instruction.flow_control() {
-                FlowControl::Return => return self.checked(depth.at),
+                FlowControl::Return => return self.checked(depth.at?),
                 FlowControl::UnconditionalBranch => {
                     let target = RuntimeAddr(instruction.near_branch_target());
                     // A loop without an end, or the jump to another function (a tail call), which returns to the same.
                     pc = target;
                     continue;
                 }
-                FlowControl::IndirectBranch => return self.checked(depth.at),
+                FlowControl::IndirectBranch => return self.checked(depth.at?),
                 FlowControl::Next | FlowControl::ConditionalBranch => depth.follow(&instruction)?,
                 FlowControl::Call | FlowControl::IndirectCall => {}
                 FlowControl::Interrupt | FlowControl::XbeginXabortXend | FlowControl::Exception => return None,
@@ -71,7 +71,16 @@ impl Process {
         self.read_memory(RuntimeAddr(at), &mut word).ok()?;
         let addr = RuntimeAddr(u64::from_le_bytes(word));
         let executable = self.mappings().ok()?.find(addr)?.execute;
-        (executable && self.is_behind_call(addr)).then_some(Return { addr, above: RuntimeAddr(at) })
+        (executable && (self.is_behind_call(addr) || self.is_end_of_handler(addr)))
+            .then_some(Return { addr, above: RuntimeAddr(at) })
+    }
+
+    /// A signal handler returns to `mov $15, %rax; syscall`, rt_sigreturn(2), to which nothing has called.
+    fn is_end_of_handler(&self, addr: RuntimeAddr) -> bool {
+        const RETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05];
+        let code = self.code_at(addr);
+        // Go writes `mov $15, %eax`.
+        code.starts_with(&RETURN) || code.starts_with(&[0xb8, 15, 0, 0, 0, 0x0f, 0x05])
     }
 
     /// Calls have two to seven bytes, a prefix not counted.
@@ -98,7 +107,7 @@ impl Process {
 
 /// Where the stack pointer and the frame pointer are, as far as instructions tell.
 struct Depth {
-    at: u64,
+    at: Option<u64>,
     /// The frame pointer, while it is known.
     frame: Option<u64>,
 }
@@ -109,32 +118,36 @@ impl Depth {
         let writes = |register| instruction.op0_register() == register;
         match instruction.mnemonic() {
             Mnemonic::Leave => {
-                self.at = self.frame?.wrapping_add(8);
+                self.at = Some(self.frame?.wrapping_add(8));
                 self.frame = None;
             }
             Mnemonic::Mov if writes(Register::RSP) => {
-                self.at = if instruction.op1_register() == Register::RBP { self.frame? } else { return None };
+                self.at = if instruction.op1_register() == Register::RBP { self.frame } else { None };
             }
             Mnemonic::Mov if writes(Register::RBP) => {
-                self.frame = (instruction.op1_register() == Register::RSP).then_some(self.at);
+                self.frame = (instruction.op1_register() == Register::RSP).then_some(self.at).flatten();
             }
             Mnemonic::Lea if writes(Register::RSP) => {
                 let base = match instruction.memory_base() {
                     Register::RSP => self.at,
-                    Register::RBP => self.frame?,
-                    _ => return None,
+                    Register::RBP => self.frame,
+                    _ => None,
                 };
-                self.at = base.wrapping_add(instruction.memory_displacement64());
+                let plain = instruction.memory_index() == Register::None;
+                let by = instruction.memory_displacement64();
+                self.at = base.filter(|_| plain).map(|base| base.wrapping_add(by));
             }
             Mnemonic::Add | Mnemonic::Sub if writes(Register::RSP) => {
-                let by = instruction.try_immediate(1).ok()?;
-                let by = if instruction.mnemonic() == Mnemonic::Add { by } else { by.wrapping_neg() };
-                self.at = self.at.wrapping_add(by);
+                // By a register: memory is taken from the stack, and the frame pointer tells where it began.
+                let by = instruction.try_immediate(1).ok();
+                let by = if instruction.mnemonic() == Mnemonic::Add { by } else { by.map(u64::wrapping_neg) };
+                self.at = self.at.zip(by).map(|(at, by)| at.wrapping_add(by));
             }
-            Mnemonic::And if writes(Register::RSP) => return None,
+            Mnemonic::And if writes(Register::RSP) => self.at = None,
             _ => {
                 if instruction.is_stack_instruction() {
-                    self.at = self.at.wrapping_add_signed(i64::from(instruction.stack_pointer_increment()));
+                    let by = i64::from(instruction.stack_pointer_increment());
+                    self.at = self.at.map(|at| at.wrapping_add_signed(by));
                 }
                 if writes(Register::RBP) && instruction.mnemonic() == Mnemonic::Pop {
                     self.frame = None;

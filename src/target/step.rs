@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::breakpoints::{CALL_STEP_CODE, Goal, STEP_CODE};
+use super::breakpoints::{CALL_STEP_CODE, Goal, INT3, STEP_CODE};
 use super::process::{Phase, Process};
-use super::thread::State;
+use super::thread::{State, Thread};
 use super::{Error, Result, StopReport, Why};
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::arch::{FlagUse, Registers};
@@ -17,6 +17,9 @@ use crate::kernel::{Errno, proc};
 
 /// How long a thread may stand in a system call before the others are let run: one of them may have to end it.
 const ALONE: Duration = Duration::from_millis(100);
+
+/// So often it is looked after other threads that run meanwhile.
+const TENDED: Duration = Duration::from_millis(10);
 
 /// After so many steps the tracer thread looks on which processor the thread runs.
 const FOLLOW: u64 = 512;
@@ -62,7 +65,14 @@ impl Process {
         let _near = own::StayNear::new();
         let mut code = CodePage::default();
         let mut made = 0;
+        let mut tended = Instant::now();
         let why = loop {
+            if made > 0 && (made == count || !self.steering.breakpoints.is_empty()) {
+                let met = self.arrive(tid);
+                if made == count || met != Why::Step {
+                    break met;
+                }
+            }
             if made == count {
                 break Why::Step;
             }
@@ -70,6 +80,10 @@ impl Process {
                 && let Some(processor) = proc::processor_of(self.pid, tid)
             {
                 own::run_on(processor);
+            }
+            if others_run && tended.elapsed() > TENDED {
+                self.tend_others(tid);
+                tended = Instant::now();
             }
             if others_run && !self.steering.sites.any_armed() {
                 // An instruction without a copy was stepped where it stands, or a handler was run through.
@@ -82,8 +96,9 @@ impl Process {
                 Made::Ended => return Err(Error::Ended(self.pid)),
             }
         };
-        let why = self.arrive(tid, why);
-        Ok((self.stand(tid, why)?, made))
+        let stop = self.stand(tid, why)?;
+        self.after_stop_at(why);
+        Ok((stop, made))
     }
 
     /// One step past a breakpoint that no copy can be made of. The text is the program's own.
@@ -109,8 +124,10 @@ impl Process {
 
     /// A step that passes the thread's signal. The handler of one that nobody is told of is run through.
     fn step_with_signal(&mut self, tid: Tid, code: &mut CodePage, wanted: &mut dyn FnMut() -> bool) -> Result<Made> {
+        // The trap of an int3 that was told is not the program's to see, as when it goes on.
+        let signal = self.signal_for(tid, false);
         let thread = self.threads.get(&tid).ok_or(Error::Ended(self.pid))?;
-        let (signal, told) = (thread.signal_to_pass(), matches!(thread.why, Why::Signal { .. }));
+        let told = matches!(thread.why, Why::Signal { .. });
         let before = self.registers_of(tid)?;
         let made = self.step_thread(tid, signal, &before, code, wanted)?;
         if matches!(made, Made::Handler) && !told {
@@ -142,7 +159,9 @@ impl Process {
             thread.step_over = None;
             thread.for_godbg = false;
         });
-        self.enter_copy(tid, before);
+        if signal.is_none() {
+            self.enter_copy(tid, before);
+        }
         self.request_step(tid, signal)?;
         let begin = Instant::now();
         let mut loosened = false;
@@ -152,6 +171,15 @@ impl Process {
                 Ok(Some(Report::Stopped(Stop::Signal(Signal::TRAP), _))) => {
                     let info = self.tracer.signal_info(tid).map_err(|_| Error::Ended(self.pid))?;
                     if info.code() == STEP_CODE && self.is_in_copy(tid) {
+                        if flags == FlagUse::Set {
+                            self.forget_step(tid)?;
+                        }
+                        self.request_step(tid, None)?;
+                        continue;
+                    }
+                    if signal.is_some() && self.is_own_int3(tid, before) {
+                        // The signal had no handler.
+                        self.enter_copy(tid, before);
                         self.request_step(tid, None)?;
                         continue;
                     }
@@ -193,7 +221,9 @@ impl Process {
                             if matches!(why, Why::Signal { .. } | Why::Terminal { .. }) || thread.for_godbg {
                                 return Ok(Made::Event(why));
                             }
-                            // It came before the instruction, and is delivered with it.
+                            // It came before the instruction, and is delivered with it: where the instruction stands.
+                            self.bring_out(tid);
+                            self.threads.entry(tid).and_modify(|thread| thread.skip_once = None);
                             return self.step_past_signal(tid, signal, before, wanted);
                         }
                         Stop::Group(signal) => return Ok(Made::Event(Why::JobControl { signal })),
@@ -210,6 +240,7 @@ impl Process {
                         self.stop_stepping(tid)?;
                         return Ok(Made::GivenUp);
                     }
+                    self.tend_others(tid);
                     if !loosened && begin.elapsed() > ALONE && self.is_waiting(tid) {
                         loosened = true;
                         self.let_others_run(tid);
@@ -236,10 +267,26 @@ impl Process {
         }
     }
 
-    /// Whether a thread is still within a copy, whose jump back is no instruction of the program's.
+    /// Whether a thread is still within a copy, whose jump back is no instruction of the program's. One that stands at its
+    /// beginning has made one round of an instruction that repeats: it stands before the original again.
     fn is_in_copy(&self, tid: Tid) -> bool {
-        self.steering.sites.any_armed()
-            && self.tracer.registers(tid).is_ok_and(|registers| self.steering.sites.copy_at(registers.pc()).is_some())
+        if !self.steering.sites.any_armed() {
+            return false;
+        }
+        let Ok(registers) = self.tracer.registers(tid) else { return false };
+        let Some(copy) = self.steering.sites.copy_at(registers.pc()) else { return false };
+        if registers.pc() != copy.slot {
+            return true;
+        }
+        // ESRCH: it was killed.
+        let _ = self.tracer.set_registers(tid, &Registers { rip: copy.origin.0, ..registers });
+        false
+    }
+
+    /// Whether a thread that was to make one instruction has met the breakpoint in its place.
+    fn is_own_int3(&self, tid: Tid, before: &Registers) -> bool {
+        let armed = self.steering.sites.get(before.pc()).is_some_and(|site| site.armed && site.original != INT3);
+        armed && self.tracer.registers(tid).is_ok_and(|registers| registers.pc().0 == before.pc().0 + 1)
     }
 
     /// A signal that nobody is told of came before the instruction was made: its handler runs, and then the instruction.
@@ -379,6 +426,28 @@ impl Process {
         self.threads.entry(tid).and_modify(|thread| thread.state = State::Stopping { late: false });
         let since = Instant::now();
         self.halt_again(since);
+        self.take_step_trap(tid)
+    }
+
+    /// A system call that is broken off in a step leaves the step's trap behind, which must not reach the program: it would end
+    /// the call with EINTR.
+    fn take_step_trap(&mut self, tid: Tid) -> Result<()> {
+        let plain = self.threads.get(&tid).is_some_and(|thread| thread.state == State::Stopped(Stop::Interrupt));
+        if !plain || self.tracer.has_pending_trap(tid) != Ok(true) {
+            return Ok(());
+        }
+        self.tracer.cont(tid, None).or_else(|errno| match errno {
+            // It was killed.
+            Errno::ESRCH => Ok(()),
+            errno => Err(Error::Request { what: "resume", tid, errno }),
+        })?;
+        self.next_stop(tid)?;
+        if let Some(thread) = self.threads.get_mut(&tid)
+            && thread.state == State::Stopped(Stop::Signal(Signal::TRAP))
+        {
+            thread.for_godbg = true;
+            thread.why = Why::Step;
+        }
         Ok(())
     }
 
@@ -396,14 +465,34 @@ impl Process {
         }
     }
 
-    /// Where the steps have led: a breakpoint that stands there is met, as gdb has it.
-    fn arrive(&mut self, tid: Tid, why: Why) -> Why {
-        let Ok(registers) = self.tracer.registers(tid) else { return why };
-        if why != Why::Step {
-            return why;
+    /// Other threads that run while one steps: what stopped for nothing that counts goes on, or the stepping thread might wait
+    /// for it for ever. What has met a breakpoint meets it again once all run.
+    fn tend_others(&mut self, tid: Tid) {
+        let runs =
+            |(other, thread): (&Tid, &Thread)| (*other != tid && thread.state == State::Running).then_some(*other);
+        let running: Vec<Tid> = self.threads.iter().filter_map(runs).collect();
+        for other in running {
+            match wait::look(other) {
+                Ok(Some(Report::Stopped(stop, _))) => {
+                    let origin = self.origin_of(other, stop);
+                    self.note_stop(other, stop, origin, Why::Interrupt);
+                    let silent = self.threads.get(&other).is_some_and(|thread| thread.why == Why::Interrupt);
+                    if silent && stop != Stop::Signal(Signal::TRAP) {
+                        // ESRCH: it was killed, and its end comes next.
+                        let _ = self.let_on(other);
+                    }
+                }
+                Ok(Some(Report::Ended(..))) => self.note_end(other),
+                Ok(None) | Err(_) => {}
+            }
         }
-        let met = self.met_by_step(registers.pc(), tid, &registers).unwrap_or(why);
-        if met != why {
+    }
+
+    /// Where the steps have led: a breakpoint that stands there is met, as gdb has it.
+    fn arrive(&mut self, tid: Tid) -> Why {
+        let Ok(registers) = self.tracer.registers(tid) else { return Why::Step };
+        let met = self.met_by_step(registers.pc(), tid, &registers).unwrap_or(Why::Step);
+        if met != Why::Step {
             self.threads.entry(tid).and_modify(|thread| thread.step_over = Some(registers.pc()));
         }
         met

@@ -69,6 +69,11 @@ impl Process {
         if self.tracer.interrupt(tid).is_err() || self.tracer.cont(tid, None).is_err() {
             return Ok(());
         }
+        self.next_stop(tid)
+    }
+
+    /// Waits for the stop of a thread that comes at once, and takes note of it.
+    pub(super) fn next_stop(&mut self, tid: Tid) -> Result<()> {
         loop {
             match wait::look_until_beat(tid) {
                 Ok(Some(Report::Stopped(stop, _))) => {

@@ -196,7 +196,7 @@ fn steps_through_breakpoints_are_the_same() {
         let mut random = Random::new(seed + 1000);
         let places: Vec<u64> = (0..12).map(|_| trace[random.below(steps as u64) as usize].rip).collect();
         let breaks: String = places.iter().map(|at| format!("break *{at:#x}\n")).collect();
-        for locking in ["on", "step", "off"] {
+        for locking in ["off", "on", "step"] {
             target.forget();
             let before = format!("{breaks}set scheduler-locking {locking}\n");
             let answers = run(script(&target, &before, &"stepi\nregs\n".repeat(steps)));

@@ -25,6 +25,7 @@ mod schema;
 mod sessions;
 mod signals;
 mod starting;
+mod stepping;
 mod terminal;
 mod torture;
 mod watching;

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
+pub(super) use sites::INT3;
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;
 

@@ -107,7 +107,7 @@ impl Process {
     }
 
     /// A temporary breakpoint is gone after its stop, and goals are.
-    fn after_stop_at(&mut self, why: Why) {
+    pub(in crate::target) fn after_stop_at(&mut self, why: Why) {
         if let Why::Breakpoint { number } | Why::Watchpoint { number, .. } = why
             && let Some(one) = self.steering.breakpoints.iter().find(|one| one.number == number && one.temporary)
         {
@@ -182,7 +182,7 @@ impl Process {
     }
 
     /// A thread that is about to be given a signal while it stands in a copy: its handler must see the program's own place.
-    fn bring_out(&mut self, tid: Tid) {
+    pub(in crate::target) fn bring_out(&mut self, tid: Tid) {
         let Ok(registers) = self.tracer.registers(tid) else { return };
         let Some(copy) = self.steering.sites.copy_at(registers.pc()) else { return };
         let Some(place) = copy.true_place(registers.pc()) else { return };

@@ -65,6 +65,8 @@ impl Machine {
             writer.move_immediate(register, value);
         }
         writer.move_immediate(RSP, STACK);
+        // push 0; popf: the wait has left its flags.
+        writer.bytes(&[0x6a, 0x00, 0x9d]);
         for _ in 0..20 + writer.random.below(25) {
             writer.piece(2);
         }
