@@ -14,6 +14,7 @@ mod follow;
 mod gcore;
 mod halt;
 mod inject;
+mod landing;
 mod launch;
 mod listing;
 mod memory;

@@ -12,9 +12,10 @@ use super::breakpoints::Steering;
 use super::decide::{self, Action};
 use super::follow::Newborn;
 use super::gcore::CopyMark;
+use super::landing::Gadgets;
 use super::thread::{State, StoppedThread, Thread};
 use super::{Birth, Error, LateThread, News, Result, Rules, StopReport, ThreadSignal, Why};
-use crate::addr::{Pid, RuntimeAddr, Tid};
+use crate::addr::{Pid, Tid};
 use crate::kernel::memory::Memory;
 use crate::kernel::metronome::Metronome;
 use crate::kernel::own::Terminal;
@@ -70,8 +71,8 @@ pub struct Process {
     pub(super) company: bool,
     /// The copy of its memory that a core is being written from.
     pub(super) copy: Option<CopyMark>,
-    /// Where it has a `syscall` instruction, once that has been asked for.
-    pub(super) syscall_at: Cell<Option<RuntimeAddr>>,
+    /// Where it has the instructions that calls for godbg need, once that has been asked for.
+    pub(super) gadgets: Cell<Option<Gadgets>>,
     /// Breakpoints and what they need.
     pub(super) steering: Steering,
     /// What threads met while all were being stopped, and nobody has been told yet.
@@ -150,7 +151,7 @@ impl Process {
             copy: None,
             steering: Steering::default(),
             unreported: VecDeque::new(),
-            syscall_at: Cell::new(None),
+            gadgets: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,
             walks: Walks::default(),
@@ -564,7 +565,7 @@ impl Process {
         self.threads.retain(|tid, _| *tid == leader);
         self.forget_memory();
         self.forget_text();
-        self.syscall_at.set(None);
+        self.gadgets.set(None);
         if let Ok(name) = proc::thread_name(self.pid, leader) {
             self.name = name;
         }

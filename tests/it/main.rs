@@ -9,6 +9,7 @@ mod exec;
 mod following;
 mod gcore;
 mod harness;
+mod killed;
 mod layers;
 mod leash;
 mod leaving;
