@@ -163,8 +163,10 @@ impl Process {
             // Gone with the call only where that unmapped it.
             let _ = self.write_memory(at, &pointer);
         }
+        self.tracer.set_registers(tid, &saved.registers)?;
+        // Not before: it is by this word that the thread finds where to stay.
         self.clear_stay(landing);
-        self.tracer.set_registers(tid, &saved.registers)
+        Ok(())
     }
 
     /// Lets a thread that stands before a `syscall` instruction make the call.

@@ -52,7 +52,7 @@ fn is_empty(folder: &Path) -> bool {
 
 /// One target, one godbg, one SIGKILL: what is wrong afterwards.
 fn kill_once(script: impl Fn(i32, &Path) -> String, delay: Duration) -> Result<(), String> {
-    let target = Fixture::start("sleeper", &["3", "futex,nanosleep"]);
+    let mut target = Fixture::start("sleeper", &["3", "futex,nanosleep"]);
     let pid = target.pid();
     let (snapshot, before) = (Snapshot::of(pid), Facts::of(pid));
     let state = tempfile::tempdir().unwrap();
@@ -66,16 +66,19 @@ fn kill_once(script: impl Fn(i32, &Path) -> String, delay: Duration) -> Result<(
     let is_there = || kernel::status_of(pid, "State").is_some_and(|state| !state.starts_with('Z'));
     let told = format!("{} {}", godbg.output(), godbg.errors());
     let last = told.lines().rev().take(2).collect::<Vec<_>>().join(" | ");
-    let fails = |what: &str| Err(format!("{what} ({delay:?}, {last:?})"));
+    let fails = |what: &str| {
+        let log = fs::read_to_string(state.path().join("godbg/guardian.log")).unwrap_or_default();
+        Err(format!("{what} ({delay:?}, {last:?}, {log:?})"))
+    };
     if !soon(|| !is_traced() && is_empty(&state.path().join("godbg/changed"))) {
-        return fails("what godbg left was not taken away");
+        return fails(if is_traced() { "it is still traced" } else { "the journal is still there" });
     }
     let beats = target.get(BEAT);
     if !soon(|| !is_there() || target.get(BEAT) > beats + 3) {
         return fails("it stands still");
     }
     if !is_there() {
-        return fails("it died");
+        return fails(&format!("it died of {}", target.wait_end()));
     }
     let now = Facts::of(pid);
     match () {

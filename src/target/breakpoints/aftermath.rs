@@ -6,6 +6,7 @@ use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::arch::{self, GENERAL, Registers};
 use crate::kernel::journal::Journal;
 use crate::kernel::proc;
+use crate::kernel::wait::Stop;
 use crate::target::inject::Saved;
 use crate::target::landing::{Landing, Stay};
 use crate::target::process::Process;
@@ -128,7 +129,9 @@ impl Process {
                 forked = made.then_some(registers.call_result());
                 // ESRCH: it was killed.
                 let _ = self.put_back(note.tid, &note.saved, &note.landing);
-                self.mend_call(note.tid, crate::kernel::wait::Stop::Interrupt);
+                self.mend_call(note.tid, Stop::Interrupt);
+            } else if note.landing.stay.is_some_and(|stay| self.holds_word(note.landing.sp, stay.at)) {
+                self.clear_stay(&note.landing);
             }
             journal.set(HOLDS, 0);
         }
@@ -136,6 +139,11 @@ impl Process {
         let is_it = |(pid, inner): &(Pid, i32)| pid.0 == noted || Some(i64::from(*inner)) == forked;
         let found = proc::quiet_children(self.pid).into_iter().find(is_it);
         found.map(|(pid, inner)| LeftCopy { pid, inner })
+    }
+
+    fn holds_word(&self, at: RuntimeAddr, word: RuntimeAddr) -> bool {
+        let mut bytes = [0; 8];
+        self.read_memory(at, &mut bytes).is_ok() && bytes == word.0.to_le_bytes()
     }
 
     /// Ends a copy that was left. The process is held, and is written about in a journal.

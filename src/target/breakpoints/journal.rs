@@ -201,11 +201,12 @@ impl Guard {
         let folder = journal_folder();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = path_of(pid).map_err(io::Error::other)?;
+        // It opens the journal when godbg has ended: no journal is ever without it.
+        let leash = guardian::start(&path)?;
         let journal = Journal::create(&path)?;
         journal.set(PID, pid.0 as u64);
         journal.set(STARTED, stat.started);
         journal.set(MAGIC, VALID);
-        let leash = guardian::start(&path)?;
         Ok(Guard { journal, leash: Some(leash) })
     }
 }
@@ -296,7 +297,11 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
 
 /// What the guardian does when godbg has ended: repairs what the journal at `path` says. The process may have ended too.
 pub fn guard(path: &Path, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Option<Repaired>> {
-    let Ok(journal) = Journal::open(path) else { return Ok(None) };
+    let Ok(journal) = Journal::open(path) else {
+        // It was just being made, if it is there at all.
+        let _ = fs::remove_file(path);
+        return Ok(None);
+    };
     let pid = Pid(journal.get(PID) as i32);
     let mine = is_of(&journal, pid);
     drop(journal);
