@@ -52,10 +52,10 @@ fn is_empty(folder: &Path) -> bool {
 
 /// Who is to undo what a killed godbg has left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Undone {
-    ByGuardian,
-    ByRepair,
-    ByAttach,
+enum Undoer {
+    Guardian,
+    Repair,
+    Attach,
 }
 
 fn start_sleeper() -> Option<Fixture> {
@@ -73,7 +73,7 @@ const WRONG_SUMS: usize = 5;
 fn kill_once(
     start: fn() -> Option<Fixture>,
     script: &impl Fn(i32, &Path) -> String,
-    undone: Undone,
+    by: Undoer,
     delay: Duration,
 ) -> Result<(), String> {
     let Some(mut target) = start() else { return Ok(()) };
@@ -86,16 +86,16 @@ fn kill_once(
     let is_traced = || kernel::status_of(pid, "TracerPid").is_none_or(|tracer| tracer != "0");
     assert!(soon(is_traced), "nobody attached: {}", godbg.errors());
     std::thread::sleep(delay);
-    let guardians = if undone == Undone::ByGuardian { Vec::new() } else { kernel::children(godbg.pid()) };
+    let guardians = if by == Undoer::Guardian { Vec::new() } else { kernel::children(godbg.pid()) };
     guardians.into_iter().for_each(|guardian| kernel::signal(guardian, Signal::SIGKILL));
     godbg.signal(Signal::SIGKILL);
     godbg.wait_exit();
     let told = format!("{} {}", godbg.output(), godbg.errors());
     let other = |words: &[&str]| drop(Godbg::new().args(words).env("XDG_STATE_HOME", state.path()).run());
-    match undone {
-        Undone::ByGuardian => {}
-        Undone::ByRepair => other(&["repair", &pid.to_string()]),
-        Undone::ByAttach => other(&["--batch", "attach", &pid.to_string(), "-e", "detach"]),
+    match by {
+        Undoer::Guardian => {}
+        Undoer::Repair => other(&["repair", &pid.to_string()]),
+        Undoer::Attach => other(&["--batch", "attach", &pid.to_string(), "-e", "detach"]),
     }
     let is_there = || kernel::status_of(pid, "State").is_some_and(|state| !state.starts_with('Z'));
     let last = told.lines().rev().take(2).collect::<Vec<_>>().join(" | ");
@@ -104,7 +104,7 @@ fn kill_once(
         Err(format!("{what} ({delay:?}, {last:?}, {log:?})"))
     };
     // Without a guardian nobody clears away a journal that says nothing.
-    let is_clean = || undone != Undone::ByGuardian || is_empty(&state.path().join("godbg/changed"));
+    let is_clean = || by != Undoer::Guardian || is_empty(&state.path().join("godbg/changed"));
     if !soon(|| !is_traced() && is_clean()) {
         return fails(if is_traced() { "it is still traced" } else { "the journal is still there" });
     }
@@ -138,14 +138,14 @@ fn kill_once(
 fn kill_often(
     rounds: u32,
     start: fn() -> Option<Fixture>,
-    undone: impl Fn(u32) -> Undone,
+    by: impl Fn(u32) -> Undoer,
     script: impl Fn(i32, &Path) -> String,
 ) {
     let rounds = if quick() { rounds.min(30) } else { rounds };
     let wrong: Vec<String> = (1..=rounds)
         .filter_map(|round| {
             let delay = WITHIN.mul_f64(f64::from(round) * 0.618_034 % 1.0);
-            kill_once(start, &script, undone(round), delay).err()
+            kill_once(start, &script, by(round), delay).err()
         })
         .collect();
     assert!(wrong.is_empty(), "{} of {rounds} are not as they were:\n{}", wrong.len(), wrong.join("\n"));
@@ -178,29 +178,29 @@ fn calls(pid: i32, _: &Path) -> String {
 
 #[test]
 fn while_breakpoints_are_set() {
-    kill_often(100, start_sleeper, |_| Undone::ByGuardian, breakpoints);
+    kill_often(100, start_sleeper, |_| Undoer::Guardian, breakpoints);
 }
 
 #[test]
 fn while_cores_are_taken() {
-    kill_often(100, start_sleeper, |_| Undone::ByGuardian, cores);
+    kill_often(100, start_sleeper, |_| Undoer::Guardian, cores);
 }
 
 #[test]
 fn while_calls_are_made() {
-    kill_often(100, start_sleeper, |_| Undone::ByGuardian, calls);
+    kill_often(100, start_sleeper, |_| Undoer::Guardian, calls);
 }
 
 #[test]
 fn while_go_is_debugged() {
-    kill_often(10, start_go, |_| Undone::ByGuardian, breakpoints);
-    kill_often(10, start_go, |_| Undone::ByGuardian, cores);
-    kill_often(10, start_go, |_| Undone::ByGuardian, calls);
+    kill_often(10, start_go, |_| Undoer::Guardian, breakpoints);
+    kill_often(10, start_go, |_| Undoer::Guardian, cores);
+    kill_often(10, start_go, |_| Undoer::Guardian, calls);
 }
 
 #[test]
 fn together_with_its_guardian() {
-    let by = |round: u32| if round.is_multiple_of(2) { Undone::ByRepair } else { Undone::ByAttach };
+    let by = |round: u32| if round.is_multiple_of(2) { Undoer::Repair } else { Undoer::Attach };
     kill_often(20, start_sleeper, by, breakpoints);
     kill_often(20, start_sleeper, by, cores);
     kill_often(20, start_sleeper, by, calls);
