@@ -7,15 +7,15 @@ use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::locations::Locations;
 use crate::session::page::{Column, Page, Span, Style, Table};
-use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
-use crate::target::{Breakpoint, Kind};
+use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words, catch_words};
+use crate::target::{Breakpoint, Catch, Catchpoint, Kind, Process};
 
 pub(super) const COMMAND: Command = Command {
     name: "breakpoints",
     aliases: &["bp", "info breakpoints", "info break", "info watchpoints"],
     group: Group::Breakpoints,
-    summary: "List breakpoints, watchpoints and tracepoints",
-    needs: Needs::Process,
+    summary: "List breakpoints, watchpoints, tracepoints and catchpoints",
+    needs: Needs::Nothing,
     words: Words::Split,
     repeats: false,
     args: args::<Args>,
@@ -29,7 +29,7 @@ struct Args {}
 
 #[derive(Serialize, JsonSchema)]
 struct Listing {
-    process: Pid,
+    process: Option<Pid>,
     breakpoints: Vec<Row>,
 }
 
@@ -37,18 +37,19 @@ struct Listing {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Row {
     number: u32,
-    /// `break`, `hbreak`, `watch`, `rwatch`, `awatch` or `trace`.
+    /// `break`, `hbreak`, `watch`, `rwatch`, `awatch`, `trace`, `catch` or `tcatch`.
     kind: &'static str,
     enabled: bool,
     /// How often it was met with its condition true.
     hits: u64,
     /// How many hits are still to be passed over.
     ignore: u64,
-    /// The location as it was written.
+    /// The location as it was written, or what is caught.
     location: String,
     /// Where that is; null if it is not mapped.
     address: Option<RuntimeAddr>,
-    length: u64,
+    /// How many bytes are watched, 1 for a place in the text; null for a catchpoint.
+    length: Option<u64>,
     place: Option<String>,
     condition: Option<String>,
     thread: Option<Tid>,
@@ -59,6 +60,8 @@ pub(super) struct Row {
     commands: Vec<String>,
     /// What `trace` has it tell.
     trace: Option<Vec<String>>,
+    /// What a catchpoint stops at.
+    catch: Option<Catch>,
     #[serde(skip)]
     is_watch: bool,
 }
@@ -74,7 +77,7 @@ impl Row {
             ignore: one.ignore,
             location: one.location.clone(),
             address: one.address,
-            length: one.length,
+            length: Some(one.length),
             place: one.address.and_then(|address| locations.words(address)),
             condition: one.condition.as_ref().map(|condition| condition.text().to_owned()),
             thread: one.thread.map(|(_, tid)| tid),
@@ -82,7 +85,30 @@ impl Row {
             value: one.value,
             commands: one.commands.clone(),
             trace: one.trace.as_ref().map(texts),
+            catch: None,
             is_watch: matches!(one.kind, Kind::Watch(_)),
+        }
+    }
+
+    fn of_catchpoint(one: Catchpoint) -> Row {
+        Row {
+            number: one.number,
+            kind: if one.temporary { "tcatch" } else { "catch" },
+            enabled: one.enabled,
+            hits: one.hits,
+            ignore: one.ignore,
+            location: catch_words(&one.what),
+            address: None,
+            length: None,
+            place: None,
+            condition: one.condition.map(|condition| condition.text().to_owned()),
+            thread: None,
+            temporary: one.temporary,
+            value: None,
+            commands: one.commands,
+            trace: None,
+            catch: Some(one.what),
+            is_watch: false,
         }
     }
 
@@ -91,6 +117,7 @@ impl Row {
         let place = match (&self.address, &self.place) {
             (Some(address), Some(place)) => format!("{address} {place}"),
             (Some(address), None) => address.to_string(),
+            (None, _) if self.catch.is_some() => self.location.clone(),
             (None, _) => format!("({} is not mapped)", self.location),
         };
         vec![
@@ -105,8 +132,8 @@ impl Row {
 
     fn what(&self) -> String {
         let mut parts = Vec::new();
-        if self.is_watch {
-            parts.push(format!("{}, {} bytes", self.location, self.length));
+        if let (true, Some(length)) = (self.is_watch, self.length) {
+            parts.push(format!("{}, {length} bytes", self.location));
         }
         if let Some(value) = self.value {
             parts.push(format!("last {value} ({value:#x})"));
@@ -129,10 +156,14 @@ impl Row {
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let Args {} = parse(&COMMAND, words)?;
-    let process = cx.session.process()?;
-    let locations = Locations::of(process);
-    let breakpoints = process.breakpoints().iter().map(|one| Row::new(one, &locations)).collect();
-    Ok(Outcome::Reply(Reply::new(Listing { process: process.pid(), breakpoints })))
+    let process = cx.session.current();
+    let mut breakpoints: Vec<Row> = cx.session.rules().catches.list().into_iter().map(Row::of_catchpoint).collect();
+    if let Some(process) = process {
+        let locations = Locations::of(process);
+        breakpoints.extend(process.breakpoints().iter().map(|one| Row::new(one, &locations)));
+    }
+    breakpoints.sort_by_key(|row| row.number);
+    Ok(Outcome::Reply(Reply::new(Listing { process: process.map(Process::pid), breakpoints })))
 }
 
 impl Show for Listing {

@@ -26,15 +26,16 @@ pub(super) const COMMAND: Command = Command {
 
 /// Without words, lists the catchpoints. `catch signal` stops at all signals but SIGTRAP and SIGINT, with `all` at
 /// every one. `catch syscall` stops when any thread enters a system call and when it leaves it; calls are names, numbers
-/// or groups: `group:file`, `g:network`. `catch exit` stops each thread before it ends. A catchpoint holds for all
-/// processes until it is cleared.
+/// or groups: `group:file`, `g:network`. `catch exit` stops each thread before it ends. `if EXPR` behind the words lets it
+/// stop only where the expression is not 0. A catchpoint holds for all processes until it is cleared; `breakpoints` lists
+/// it, and `condition`, `ignore`, `on`, `enable`, `disable` and `clear` take its number.
 #[derive(clap::Parser)]
 pub(super) struct Args {
     /// What to stop at
     #[arg(value_name = "WHAT")]
     what: Option<Kind>,
-    /// Which signals or system calls
-    #[arg(value_name = "SIG|all|NAME|NUMBER|group:NAME", allow_hyphen_values = true)]
+    /// Which signals or system calls, and `if EXPR`
+    #[arg(value_name = "SIG|all|CALL|NUMBER|group:NAME|if EXPR", allow_hyphen_values = true)]
     which: Vec<String>,
 }
 
@@ -69,9 +70,23 @@ pub(super) fn set_or_list(cx: &mut Context<'_>, name: &str, args: &Args, tempora
         let catchpoints = cx.session.rules().catches.list();
         return Ok(Outcome::Reply(Reply::new(Catchpoints { catchpoints, is_list: true })));
     };
-    let what = what(name, kind, &args.which)?;
-    let catchpoint = cx.session.catch(what, temporary)?;
+    let (which, condition) = split_at_if(&args.which)?;
+    let what = what(name, kind, which)?;
+    let condition = condition.map(|condition| cx.session.compile(&condition)).transpose()?;
+    let catchpoint = cx.session.catch(what, temporary, condition)?;
     Ok(Outcome::Reply(Reply::new(Catchpoints { catchpoints: vec![catchpoint], is_list: false })))
+}
+
+/// The words before `if`, and the expression behind it.
+fn split_at_if(words: &[String]) -> Result<(&[String], Option<String>), Failure> {
+    let Some(at) = words.iter().position(|word| word == "if" || word.starts_with("if(")) else {
+        return Ok((words, None));
+    };
+    let condition = words[at..].join(" ")["if".len()..].trim().to_owned();
+    if condition.is_empty() {
+        return Err(Failure::usage("an expression is missing behind if", "usage: catch WHAT [WHICH…] if EXPR"));
+    }
+    Ok((&words[..at], Some(condition)))
 }
 
 fn what(name: &str, kind: Kind, which: &[String]) -> Result<Catch, Failure> {
@@ -127,7 +142,9 @@ impl Show for Catchpoints {
             [] => page.line("no catchpoints"),
             [one] if !self.is_list => {
                 let once = if one.temporary { ", once" } else { "" };
-                page.line(format!("catchpoint {}: {}{once}", one.number, catch_words(&one.what)));
+                let condition = one.condition.as_ref().map(|condition| format!(", if {}", condition.text()));
+                let condition = condition.unwrap_or_default();
+                page.line(format!("catchpoint {}: {}{condition}{once}", one.number, catch_words(&one.what)));
             }
             list => {
                 let columns = vec![
@@ -148,10 +165,9 @@ fn row(catchpoint: &Catchpoint) -> Vec<Span> {
         (true, true) => "once".into(),
         (true, false) => "enabled".into(),
     };
-    vec![
-        catchpoint.number.to_string().into(),
-        catch_words(&catchpoint.what).into(),
-        state,
-        catchpoint.hits.to_string().into(),
-    ]
+    let what = match &catchpoint.condition {
+        Some(condition) => format!("{} if {}", catch_words(&catchpoint.what), condition.text()),
+        None => catch_words(&catchpoint.what),
+    };
+    vec![catchpoint.number.to_string().into(), what.into(), state, catchpoint.hits.to_string().into()]
 }

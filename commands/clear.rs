@@ -1,4 +1,4 @@
-//! `clear`: removes breakpoints by number or location.
+//! `clear`: removes breakpoints and catchpoints by number, breakpoints by location too.
 
 use super::enable::{Changed, Numbers, numbers};
 use crate::session::command::{args, no_question, parse, reply};
@@ -8,8 +8,8 @@ pub(super) const COMMAND: Command = Command {
     name: "clear",
     aliases: &["delete", "delete breakpoints"],
     group: Group::Breakpoints,
-    summary: "Remove breakpoints",
-    needs: Needs::Process,
+    summary: "Remove breakpoints and catchpoints",
+    needs: Needs::Nothing,
     words: Words::Split,
     repeats: false,
     args: args::<Numbers>,
@@ -30,7 +30,6 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 
 /// Removes these.
 pub(super) fn remove(cx: &mut Context<'_>, numbers: Vec<u32>) -> anyhow::Result<Outcome> {
-    let ((), held) =
-        cx.session.briefly(|process| numbers.iter().try_for_each(|number| process.remove_breakpoint(*number)))?;
+    let held = cx.session.remove_points(&numbers)?;
     Ok(Outcome::Reply(Reply::new(Changed::new("cleared", numbers, held))))
 }

@@ -1,4 +1,4 @@
-//! `clearall`: removes every breakpoint, watchpoint and tracepoint.
+//! `clearall`: removes every breakpoint, watchpoint, tracepoint and catchpoint.
 
 use super::clear::remove;
 use super::enable::{Changed, numbers};
@@ -9,8 +9,8 @@ pub(super) const COMMAND: Command = Command {
     name: "clearall",
     aliases: &[],
     group: Group::Breakpoints,
-    summary: "Remove all breakpoints",
-    needs: Needs::Process,
+    summary: "Remove all breakpoints and catchpoints",
+    needs: Needs::Nothing,
     words: Words::Split,
     repeats: false,
     args: args::<Args>,

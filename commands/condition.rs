@@ -12,7 +12,7 @@ pub(super) const COMMAND: Command = Command {
     aliases: &["cond"],
     group: Group::Breakpoints,
     summary: "Change when a breakpoint stops",
-    needs: Needs::Process,
+    needs: Needs::Nothing,
     words: Words::Raw,
     repeats: false,
     args: args::<Args>,
@@ -34,6 +34,9 @@ const USAGE: &str = "usage: condition N [EXPR]";
 #[derive(Serialize, JsonSchema)]
 struct Conditioned {
     number: u32,
+    /// `breakpoint` or `catchpoint`.
+    #[serde(skip)]
+    kind: &'static str,
     condition: Option<String>,
 }
 
@@ -42,8 +45,9 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let (number, rest) = number_and_rest("condition", args.words.as_deref(), USAGE)?;
     let condition = if rest.is_empty() { None } else { Some(cx.session.compile(&rest)?) };
     let text = condition.as_ref().map(|condition| condition.text().to_owned());
-    cx.session.process()?.change_breakpoint(number, |one| one.condition = condition)?;
-    Ok(Outcome::Reply(Reply::new(Conditioned { number, condition: text })))
+    cx.session.change_point(number, |one| *one.condition = condition)?;
+    let kind = cx.session.point_word(number);
+    Ok(Outcome::Reply(Reply::new(Conditioned { number, kind, condition: text })))
 }
 
 /// A breakpoint's number and what stands behind it.
@@ -62,8 +66,8 @@ pub(super) fn number_and_rest(command: &str, text: Option<&str>, usage: &str) ->
 impl Show for Conditioned {
     fn show(&self, page: &mut Page) {
         match &self.condition {
-            Some(condition) => page.line(format!("breakpoint {} stops if {condition}", self.number)),
-            None => page.line(format!("breakpoint {} stops always", self.number)),
+            Some(condition) => page.line(format!("{} {} stops if {condition}", self.kind, self.number)),
+            None => page.line(format!("{} {} stops always", self.kind, self.number)),
         }
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::addr::Pid;
+use crate::session::code::{self, CodeRow};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::event::end_words;
 use crate::session::hooks;
@@ -52,6 +53,8 @@ pub(super) enum Continued {
         /// Whether `on N silent` keeps it from being told to people.
         #[serde(skip)]
         silent: bool,
+        /// The instruction that it would make next, where a step has ended.
+        next: Box<Option<CodeRow>>,
     },
     /// It has ended.
     Ended { process: Pid, end: End },
@@ -113,7 +116,8 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Option<Continued>> {
                 cx.session.resume(true)?;
                 return Ok(None);
             }
-            Ok(Some(Continued::Stopped { report, silent: after.silent }))
+            let next = if report.why == Why::Step { cx.session.next_instruction() } else { None };
+            Ok(Some(Continued::Stopped { report, silent: after.silent, next: Box::new(next) }))
         }
         ProcessOutcome::Ended(last) => Ok(Some(Continued::Ended { process: last.process, end: last.end })),
         ProcessOutcome::StillRuns => unreachable!("a wait without a deadline does not run out"),
@@ -122,7 +126,7 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Option<Continued>> {
 
 impl Continued {
     fn stopped(report: StopReport) -> Continued {
-        Continued::Stopped { report, silent: false }
+        Continued::Stopped { report, silent: false, next: Box::new(None) }
     }
 }
 
@@ -136,7 +140,10 @@ impl Show for Continued {
                 page.line(format!("  kill -CONT {process} starts it"));
             }
             Continued::Stopped { silent: true, .. } => {}
-            Continued::Stopped { report, .. } => report.show(page),
+            Continued::Stopped { report, next, .. } => {
+                report.show(page);
+                code::show(page, next.as_slice(), false);
+            }
             Continued::Ended { process, end } => page.line(format!("process {process} {}", end_words(end))),
         }
     }

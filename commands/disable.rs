@@ -9,7 +9,7 @@ pub(super) const COMMAND: Command = Command {
     aliases: &["dis"],
     group: Group::Breakpoints,
     summary: "Take breakpoints out of force and keep them",
-    needs: Needs::Process,
+    needs: Needs::Nothing,
     words: Words::Split,
     repeats: false,
     args: args::<Numbers>,

@@ -15,7 +15,7 @@ pub(super) const COMMAND: Command = Command {
     aliases: &["en"],
     group: Group::Breakpoints,
     summary: "Put breakpoints in force again",
-    needs: Needs::Process,
+    needs: Needs::Nothing,
     words: Words::Split,
     repeats: false,
     args: args::<Numbers>,
@@ -56,16 +56,14 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 /// Puts breakpoints in force or out of it.
 pub(super) fn set_enabled(cx: &mut Context<'_>, words: &[String], enabled: bool) -> anyhow::Result<Outcome> {
     let numbers = numbers(cx, words)?;
-    let ((), held) = cx.session.briefly(|process| {
-        numbers.iter().try_for_each(|number| process.change_breakpoint(*number, |one| one.enabled = enabled))
-    })?;
+    let held = cx.session.enable_points(&numbers, enabled)?;
     let done = if enabled { "enabled" } else { "disabled" };
     Ok(Outcome::Reply(Reply::new(Changed::new(done, numbers, held))))
 }
 
 /// The breakpoints that words name; all without words.
 pub(super) fn numbers(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Vec<u32>> {
-    let known: Vec<u32> = cx.session.process()?.breakpoints().iter().map(|one| one.number).collect();
+    let known = cx.session.point_numbers();
     if words.is_empty() {
         return Ok(known);
     }
@@ -83,6 +81,8 @@ pub(super) fn numbers(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<
             _ => numbers.extend(at_location(cx, word)?),
         }
     }
+    numbers.sort_unstable();
+    numbers.dedup();
     Ok(numbers)
 }
 

@@ -12,7 +12,7 @@ pub(super) const COMMAND: Command = Command {
     aliases: &[],
     group: Group::Breakpoints,
     summary: "Pass over so many hits of a breakpoint",
-    needs: Needs::Process,
+    needs: Needs::Nothing,
     words: Words::Split,
     repeats: false,
     args: args::<Args>,
@@ -34,20 +34,24 @@ struct Args {
 #[derive(Serialize, JsonSchema)]
 struct Ignored {
     number: u32,
+    /// `breakpoint` or `catchpoint`.
+    #[serde(skip)]
+    kind: &'static str,
     ignore: u64,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
-    cx.session.process()?.change_breakpoint(args.number, |one| one.ignore = args.count)?;
-    Ok(Outcome::Reply(Reply::new(Ignored { number: args.number, ignore: args.count })))
+    cx.session.change_point(args.number, |one| *one.ignore = args.count)?;
+    let kind = cx.session.point_word(args.number);
+    Ok(Outcome::Reply(Reply::new(Ignored { number: args.number, kind, ignore: args.count })))
 }
 
 impl Show for Ignored {
     fn show(&self, page: &mut Page) {
         match self.ignore {
-            0 => page.line(format!("breakpoint {} stops at its next hit", self.number)),
-            count => page.line(format!("breakpoint {} passes over {count} hits", self.number)),
+            0 => page.line(format!("{} {} stops at its next hit", self.kind, self.number)),
+            count => page.line(format!("{} {} passes over {count} hits", self.kind, self.number)),
         }
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::continue_::{Continued, go_on};
+use crate::session::code::{self, CodeRow};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::page::Page;
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
@@ -37,6 +38,8 @@ enum Answer {
     Stepped {
         /// How many instructions or calls were made.
         steps: u64,
+        /// The instruction that it would make next.
+        next: Box<Option<CodeRow>>,
         #[serde(flatten)]
         stop: StopReport,
     },
@@ -66,7 +69,11 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         };
         steps += 1;
         if stop.why != Why::Step || steps >= args.count {
-            return Ok(Outcome::Reply(Reply::new(Answer::Stepped { steps, stop })));
+            return Ok(Outcome::Reply(Reply::new(Answer::Stepped {
+                steps,
+                next: Box::new(cx.session.next_instruction()),
+                stop,
+            })));
         }
     }
 }
@@ -74,7 +81,10 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 impl Show for Answer {
     fn show(&self, page: &mut Page) {
         match self {
-            Answer::Stepped { stop, .. } => stop.show(page),
+            Answer::Stepped { stop, next, .. } => {
+                stop.show(page);
+                code::show(page, next.as_slice(), false);
+            }
             Answer::Ran(continued) => continued.show(page),
         }
     }

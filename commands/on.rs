@@ -13,7 +13,7 @@ pub(super) const COMMAND: Command = Command {
     aliases: &[],
     group: Group::Breakpoints,
     summary: "Run commands when a breakpoint stops the process",
-    needs: Needs::Process,
+    needs: Needs::Nothing,
     words: Words::Raw,
     repeats: false,
     args: args::<Args>,
@@ -34,6 +34,9 @@ struct Args {
 #[derive(Serialize, JsonSchema)]
 struct Hooked {
     number: u32,
+    /// `breakpoint` or `catchpoint`.
+    #[serde(skip)]
+    kind: &'static str,
     commands: Vec<String>,
 }
 
@@ -43,18 +46,23 @@ const MOST_COMMANDS: usize = 100;
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let (number, command) = number_and_rest("on", args.words.as_deref(), "usage: on N [COMMAND|clear]")?;
-    let mut commands = Vec::new();
+    let (mut commands, mut full) = (Vec::new(), false);
     check(cx, &command)?;
-    cx.session.process()?.change_breakpoint(number, |one| {
+    cx.session.change_point(number, |one| {
         match command.as_str() {
             "" => {}
             "clear" => one.commands.clear(),
             _ if one.commands.len() < MOST_COMMANDS => one.commands.push(command),
-            _ => {}
+            _ => full = true,
         }
         commands.clone_from(&one.commands);
     })?;
-    Ok(Outcome::Reply(Reply::new(Hooked { number, commands })))
+    if full {
+        let message = format!("on: breakpoint {number} runs {MOST_COMMANDS} commands already");
+        return Err(Failure::hinted(message, "put them into a file, and let it run source FILE").into());
+    }
+    let kind = cx.session.point_word(number);
+    Ok(Outcome::Reply(Reply::new(Hooked { number, kind, commands })))
 }
 
 /// A word that is no command is refused now, not at the stop.
@@ -70,9 +78,9 @@ fn check(cx: &Context<'_>, command: &str) -> Result<(), Failure> {
 impl Show for Hooked {
     fn show(&self, page: &mut Page) {
         if self.commands.is_empty() {
-            return page.line(format!("breakpoint {} runs nothing", self.number));
+            return page.line(format!("{} {} runs nothing", self.kind, self.number));
         }
-        page.line(format!("breakpoint {} runs", self.number));
+        page.line(format!("{} {} runs", self.kind, self.number));
         for command in &self.commands {
             page.line(format!("  {command}"));
         }

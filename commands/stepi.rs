@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::session::code::{self, CodeRow};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::page::Page;
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
@@ -35,6 +36,8 @@ struct Args {
 struct Stepped {
     /// How many instructions were made.
     steps: u64,
+    /// The instruction that it would make next.
+    next: Option<CodeRow>,
     #[serde(flatten)]
     stop: StopReport,
 }
@@ -42,11 +45,12 @@ struct Stepped {
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let (stop, steps) = cx.session.step(args.count)?;
-    Ok(Outcome::Reply(Reply::new(Stepped { steps, stop })))
+    Ok(Outcome::Reply(Reply::new(Stepped { steps, next: cx.session.next_instruction(), stop })))
 }
 
 impl Show for Stepped {
     fn show(&self, page: &mut Page) {
         self.stop.show(page);
+        code::show(page, self.next.as_slice(), false);
     }
 }

@@ -85,6 +85,15 @@ impl Session {
         Ok(code)
     }
 
+    /// The instruction at which the selected thread stands, to be shown behind a step.
+    pub fn next_instruction(&mut self) -> Option<CodeRow> {
+        let locations = self.current().map(Locations::of)?;
+        let pc = self.pc()?;
+        // What cannot be read is not shown: the step itself has been made.
+        let code = self.code(&locations, pc, Until::Count(1)).ok()?;
+        code.rows.into_iter().next()
+    }
+
     /// The program counter of the selected thread, if it stands still.
     pub fn pc(&self) -> Option<RuntimeAddr> {
         let thread = self.current()?.stopped_thread(self.selected()?)?;

@@ -10,7 +10,7 @@ use super::dispatch::{self, run_line};
 use super::page::Page;
 use super::{Event, Failure, Session};
 use crate::addr::Pid;
-use crate::target::{Breakpoint, Process, StopReport, Why};
+use crate::target::{Process, StopReport};
 
 /// A command that a breakpoint has run.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -45,8 +45,7 @@ pub struct AfterStop {
 /// Runs what is to be run at a stop. A `continue` among the commands is not made here but by whoever waits for the process:
 /// a breakpoint that is met often must not nest.
 pub fn after_stop(session: &mut Session, report: &StopReport) -> AfterStop {
-    let met = session.current().and_then(|process| found(process, report));
-    let Some((number, commands)) = met.map(|met| (met.number, met.commands.clone())) else {
+    let Some((number, commands)) = session.current().and_then(|process| process.commands_at(&report.why)) else {
         return AfterStop::default();
     };
     let mut after = AfterStop::default();
@@ -69,19 +68,14 @@ pub fn after_stop(session: &mut Session, report: &StopReport) -> AfterStop {
     after
 }
 
-fn found<'a>(process: &'a Process, report: &StopReport) -> Option<&'a Breakpoint> {
-    let (Why::Breakpoint { number } | Why::Watchpoint { number, .. }) = report.why else { return None };
-    process.breakpoints().iter().find(|one| one.number == number)
-}
-
 /// Whether something is to be run at a stop.
 pub(super) fn has_commands(process: &Process, report: &StopReport) -> bool {
-    found(process, report).is_some_and(|breakpoint| !breakpoint.commands.is_empty())
+    process.commands_at(&report.why).is_some()
 }
 
 /// Whether the stop is not to be told.
 pub(super) fn is_silent(process: &Process, report: &StopReport) -> bool {
-    found(process, report).is_some_and(|breakpoint| breakpoint.commands.first().is_some_and(|one| one == "silent"))
+    process.commands_at(&report.why).is_some_and(|(_, commands)| commands[0] == "silent")
 }
 
 fn run_one(session: &mut Session, process: Pid, number: u32, command: String) -> Ran {

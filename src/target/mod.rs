@@ -1,10 +1,13 @@
 //! The traced process: attach, stop, resume, detach, threads and signals. Refuses to know commands, words and screens.
 
 mod attach;
+mod births;
 mod breakpoints;
 mod callable;
 mod calls;
 mod catch;
+mod catches;
+mod changes;
 mod decide;
 pub mod disasm;
 mod error;
@@ -23,6 +26,8 @@ mod outside;
 mod process;
 mod registers;
 mod release;
+mod report;
+mod resume;
 mod rules;
 mod running;
 mod scene;
@@ -31,11 +36,12 @@ mod signals;
 mod step;
 mod syscalls;
 mod thread;
+mod trap_flag;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair};
 pub use calls::{CallResult, call_number, refuse_call};
-pub use catch::{Catch, Catches, Catchpoint, Caught};
+pub use catches::{Catch, Catches, Catchpoint, Caught};
 pub use error::{Error, Result};
 pub use flow::Return;
 pub use follow::{FollowFork, Newborn, strangers};
@@ -44,9 +50,10 @@ pub use launch::{Launch, launch};
 pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, TracedValue, Why};
-pub use process::{Origin, Process, Resumed};
+pub use process::{Origin, Process};
 pub use registers::RegisterFault;
 pub use release::{Leaving, Released};
+pub use resume::Resumed;
 pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use scene::{Scene, Symbols};

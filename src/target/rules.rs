@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use super::catch::Catches;
+use super::catches::Catches;
 use super::follow::FollowFork;
 use super::signals::SignalTable;
 use crate::addr::RuntimeAddr;

@@ -43,6 +43,11 @@ static void start(const char *name, void *(*run)(void *)) {
     if (pthread_create(&thread, NULL, run, NULL) == 0) pthread_setname_np(thread, name);
 }
 
+// Called once a second, for a breakpoint.
+__attribute__((noinline)) unsigned long tick(unsigned long done) {
+    return done / 1000000;
+}
+
 int main(void) {
     if (pipe(ends) != 0) return 1;
     start("queue", wait_for_work);
@@ -53,7 +58,7 @@ int main(void) {
         time_t now = time(NULL);
         char text[32];
         strftime(text, sizeof text, "%H:%M:%S", localtime(&now));
-        printf("%s pid: %d, %lu million steps\n", text, getpid(), steps / 1000000);
+        printf("%s pid: %d, %lu million steps\n", text, getpid(), tick(steps));
         fflush(stdout);
         sleep(1);
     }

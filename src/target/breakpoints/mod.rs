@@ -16,7 +16,7 @@ mod watch;
 use std::collections::BTreeSet;
 
 pub(super) use aftermath::CallNote;
-pub(super) use hits::{Met, STEP_CODE};
+pub(super) use hits::{Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub use table::{Breakpoint, Kind, NewBreakpoint};
 pub use watch::Access;
