@@ -1,7 +1,7 @@
 //! The small process that outlives godbg for a moment, should godbg be killed: starting it, and how it learns of the end. It
 //! is godbg's own program, in a session of its own so that no terminal's signal reaches it. Knows nothing of what it mends.
 
-use std::io::{self, pipe};
+use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +16,14 @@ pub const WORD: &str = "guard";
 /// Keeps a guardian waiting; it goes to work when this is dropped, or closed by the kernel with its process.
 #[derive(Debug)]
 pub struct Leash {
-    _pipe: OwnedFd,
+    pipe: PipeWriter,
+}
+
+impl Leash {
+    /// Sends the guardian away: there is nothing to be undone. It may have been ended already.
+    pub fn release(mut self) {
+        let _ = self.pipe.write(b".");
+    }
 }
 
 /// Starts a guardian for what a journal describes.
@@ -27,14 +34,16 @@ pub fn start(journal: &Path) -> io::Result<Leash> {
     command.arg(WORD).arg(journal).current_dir("/");
     // Its end is taken by the wait for any child of this thread.
     command.stdin(OwnedFd::from(reader)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    Ok(Leash { _pipe: OwnedFd::from(writer) })
+    Ok(Leash { pipe: writer })
 }
 
-/// In the guardian: sleeps until godbg has ended or lets it go.
-pub fn await_end() -> io::Result<()> {
+/// In the guardian: sleeps until godbg has ended or lets it go. True: godbg has ended, and there is something to be done.
+pub fn await_end() -> io::Result<bool> {
     // Whatever is meant for godbg's terminal or process group is not meant for it.
     own::block_signals()?;
     // It leads no group, having been started a moment ago: this cannot fail.
     let _ = setsid();
-    io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop)
+    let mut said = Vec::new();
+    io::stdin().lock().take(1).read_to_end(&mut said)?;
+    Ok(said.is_empty())
 }

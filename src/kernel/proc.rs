@@ -33,6 +33,8 @@ pub struct Stat {
     pub started: u64,
     /// Whether it is a kernel thread, which has no user memory and cannot be traced.
     pub is_kernel_thread: bool,
+    /// The signal that its parent is sent at its end; 0: none.
+    pub exit_signal: i32,
 }
 
 /// Where a thread is, as `/proc/PID/task/TID/syscall` says without stopping it.
@@ -96,6 +98,29 @@ pub fn process_of(tid: Tid) -> io::Result<Pid> {
     Ok(Pid(field(&read_bytes(&format!("/proc/{tid}/status"))?, b"Tgid:")? as i32))
 }
 
+/// Whether a thread has a stack of return addresses that only the processor writes (`x86_Thread_features:` of
+/// Documentation/arch/x86/shstk.rst). A kernel that does not tell has none.
+pub fn has_shadow_stack(tid: Tid) -> bool {
+    let status = read_bytes(&format!("/proc/{tid}/status")).unwrap_or_default();
+    let mut lines = status.split(|&byte| byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"x86_Thread_features:")).unwrap_or_default();
+    line.windows(5).any(|word| word == b"shstk")
+}
+
+/// The children of a process whose end is told to nobody (exit signal 0), as it numbers them itself (`NSpid:`), zombies too.
+pub fn quiet_children(pid: Pid) -> Vec<(Pid, i32)> {
+    let is_quiet = |child: &Pid| {
+        let line = read_bytes(&format!("/proc/{child}/stat")).unwrap_or_default();
+        parse_stat(&line).is_some_and(|stat| stat.parent == pid && stat.exit_signal == 0)
+    };
+    let inner = |child: Pid| status(child).ok()?.nspid?.last().map(|inner| (child, *inner));
+    let lists = tasks(pid).unwrap_or_default().into_iter().filter_map(|tid| {
+        let text = read_text(&format!("/proc/{pid}/task/{tid}/children")).ok()?;
+        Some(text.split_ascii_whitespace().filter_map(|word| word.parse().ok().map(Pid)).collect::<Vec<Pid>>())
+    });
+    lists.flatten().filter(is_quiet).filter_map(inner).collect()
+}
+
 /// Whether a thread belongs to a process, by one look-up.
 pub fn is_thread_of(tid: Tid, pid: Pid) -> bool {
     fs::metadata(format!("/proc/{pid}/task/{tid}")).is_ok()
@@ -150,6 +175,8 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
         parent: Pid(number(1)? as i32),
         started: number(19)?,
         is_kernel_thread: number(6)? & PF_KTHREAD != 0,
+        // It is the 38th; -1 for threads.
+        exit_signal: rest.get(35).and_then(|word| word.parse().ok()).unwrap_or(-1),
     })
 }
 

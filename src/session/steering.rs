@@ -19,7 +19,9 @@ use crate::target::{self, Goal, Metronome, NewBreakpoint, Process, Repaired, Res
 /// What the guardian does, a process of its own: waits for the end of the godbg that started it, and undoes what that one has
 /// left.
 pub fn guard(journal: &Path) -> anyhow::Result<()> {
-    target::await_tracers_end().context("cannot wait for the end of godbg")?;
+    if !target::await_tracers_end().context("cannot wait for the end of godbg")? {
+        return Ok(());
+    }
     let metronome = Rc::new(Metronome::on_this_thread().context("cannot make a timer")?);
     let done = target::guard(journal, Tracer::on_this_thread(), metronome);
     let line = match &done {

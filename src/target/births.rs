@@ -94,7 +94,7 @@ impl Process {
         self.threads.retain(|tid, _| *tid == leader);
         self.forget_memory();
         self.forget_text();
-        self.syscall_at.set(None);
+        self.gadgets.set(None);
         if let Ok(name) = proc::thread_name(self.pid, leader) {
             self.name = name;
         }

@@ -39,10 +39,13 @@ fn refusal(facts: Facts) -> Option<&'static str> {
     if facts.dispatches {
         return Some("its program has system calls turned into signals (PR_SET_SYSCALL_USER_DISPATCH)");
     }
-    if facts.trap_ignored {
+    // Only one that is still to be given a signal has to be stepped.
+    let steps = matches!(facts.stop, Some(Stop::Signal(_)));
+    if steps && facts.trap_ignored {
         return Some("its program ignores SIGTRAP, and the step that is needed would change that");
     }
-    facts.trap_pending.then_some("a SIGTRAP waits for it, which the step that is needed would mix up with its own")
+    let mixes = "a SIGTRAP waits for it, which the step that is needed would mix up with its own";
+    (steps && facts.trap_pending).then_some(mixes)
 }
 
 /// How well a thread suits: 0 best. One that is in a system call is in no restartable sequence; one that has dequeued a
@@ -116,7 +119,9 @@ mod tests {
             trap_pending: false,
         };
         assert_eq!(refusal(fine), None);
-        assert_eq!(refusal(Facts { stop: Some(Stop::Signal(Signal::SEGV)), ..fine }), None);
+        let at_signal = Facts { stop: Some(Stop::Signal(Signal::SEGV)), ..fine };
+        assert_eq!(refusal(at_signal), None);
+        assert_eq!(refusal(Facts { trap_ignored: true, trap_pending: true, ..fine }), None, "without a step");
         for (facts, word) in [
             (Facts { stop: None, ..fine }, "stand still"),
             (Facts { stop: Some(Stop::Vfork), ..fine }, "vfork"),
@@ -125,8 +130,8 @@ mod tests {
             (Facts { seccomp: 1, ..fine }, "seccomp"),
             (Facts { seccomp: 2, ..fine }, "seccomp"),
             (Facts { dispatches: true, ..fine }, "turned into signals"),
-            (Facts { trap_ignored: true, ..fine }, "ignores SIGTRAP"),
-            (Facts { trap_pending: true, ..fine }, "waits for it"),
+            (Facts { trap_ignored: true, ..at_signal }, "ignores SIGTRAP"),
+            (Facts { trap_pending: true, ..at_signal }, "waits for it"),
         ] {
             assert!(refusal(facts).is_some_and(|why| why.contains(word)), "{facts:?}");
         }

@@ -1,17 +1,20 @@
 //! System calls made by the target itself on godbg's behalf. One stopped thread makes the call with a `syscall` instruction
-//! that the process has already (in its vDSO or any text), in one single step, and stands afterwards exactly as it stood
-//! before: the same registers, and a stop that no death of godbg turns into a signal. Which threads must be left alone is
-//! `callable`'s. Refuses to decide which calls are wise.
+//! that the process has already (`landing`), from the stop at the call's entry to that at its return, and stands afterwards
+//! exactly as it stood before: the same registers, and a stop that no death of godbg turns into a signal. Should godbg be
+//! killed meanwhile, the thread stays where the call took it, and is put back by what is written down. Which threads must be
+//! left alone is `callable`'s. Refuses to decide which calls are wise.
 
 use std::time::{Duration, Instant};
 
+use super::breakpoints::CallNote;
+use super::landing::Landing;
 use super::process::Process;
 use super::thread::{State, Thread};
 use super::{Error, Result};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::Errno;
-use crate::kernel::arch::{Registers, SYSCALL_INSTRUCTION};
-use crate::kernel::ptrace::SignalInfo;
+use crate::kernel::arch::Registers;
+use crate::kernel::ptrace::{SignalInfo, SyscallStop, Tracer};
 use crate::kernel::signal::Signal;
 use crate::kernel::wait::{self, Report, Stop};
 
@@ -32,17 +35,46 @@ pub(super) struct Made {
     /// The child that it made, as godbg's PID namespace numbers it. It is a tracee, and stands before its first
     /// instruction or is about to.
     pub child: Option<Pid>,
+    /// Where it was made: what the child has of it.
+    pub landing: Landing,
 }
 
 /// What a thread has that a call would change, and that is put back.
-struct Saved {
-    registers: Registers,
-    mask: u64,
+#[derive(Clone, Copy)]
+pub(super) struct Saved {
+    pub registers: Registers,
+    pub mask: u64,
     /// A restartable sequence that the thread was interrupted in: the kernel forgets it when the thread is seen elsewhere, and
     /// would not abort it any more.
-    sequence: Option<(RuntimeAddr, [u8; 8])>,
+    pub sequence: Option<(RuntimeAddr, [u8; 8])>,
     /// A signal that was dequeued for the thread and that it is still to be given.
-    owed: Option<(Signal, SignalInfo)>,
+    pub owed: Option<(Signal, SignalInfo)>,
+}
+
+/// How a thread is led through a call. Should godbg die, no signal comes of a stop at an entry or a return; of a step's comes
+/// a SIGTRAP, until the stop has been taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Call,
+    Step,
+}
+
+impl Way {
+    /// All signals wait meanwhile. Not a step's SIGTRAP: one that finds itself blocked takes the program's handler for it away
+    /// (kernel/signal.c, force_sig_info_to_task).
+    fn blocked(self) -> u64 {
+        match self {
+            Way::Call => u64::MAX,
+            Way::Step => !(1 << (Signal::TRAP.0 - 1)),
+        }
+    }
+
+    fn go(self, tracer: Tracer, tid: Tid, signal: Option<Signal>) -> std::result::Result<(), Errno> {
+        match self {
+            Way::Call => tracer.cont_to_syscall(tid, signal),
+            Way::Step => tracer.step(tid, signal),
+        }
+    }
 }
 
 impl Process {
@@ -64,19 +96,25 @@ impl Process {
             self.settle(tid)?;
         }
         let saved = self.save(tid)?;
-        let call = saved.registers.prepare_call(self.syscall_instruction()?, number, args);
+        self.ensure_guard();
+        let landing = self.land(tid, &saved.registers, self.has_guard())?;
+        let call = saved.registers.prepare_call(landing.call, landing.sp, number, args);
         let metronome = self.metronome.clone();
         let _beating = metronome.start();
         let mut owed = saved.owed;
-        // All signals wait meanwhile, so that the step is the only thing that can happen. Not SIGTRAP: a step's SIGTRAP that
-        // finds itself blocked takes the program's handler for it away (kernel/signal.c, force_sig_info_to_task).
-        let blocked = !(1 << (Signal::TRAP.0 - 1));
-        let made = (self.tracer.set_signal_mask(tid, blocked))
-            .and_then(|()| self.tracer.set_registers(tid, &call))
+        // A signal that was dequeued for the thread can only be given to it in a stop for a signal, as a step makes one.
+        let way = if owed.is_some() { Way::Step } else { Way::Call };
+        self.note_call(&CallNote { tid, number, saved, landing });
+        self.prepare_stay(&landing);
+        // The registers first and the mask last, and back the other way round: a thread that stands in its own place has its
+        // own mask, whatever has become of godbg.
+        let made = (self.tracer.set_registers(tid, &call))
+            .and_then(|()| self.tracer.set_signal_mask(tid, way.blocked()))
             .map_err(request("set the registers of"))
-            .and_then(|()| self.step_through(tid, &call, &mut owed));
+            .and_then(|()| self.make(tid, &landing, way, &mut owed));
         // Whatever came of it, what was the thread's own comes back first.
-        let back = self.put_back(tid, &saved);
+        let back = self.put_back(tid, &saved, &landing);
+        self.note_call_over();
         let kept = match owed {
             // It must stay where a signal can be given to it.
             Some((signal, info)) => self.owe(tid, signal, &info),
@@ -118,41 +156,53 @@ impl Process {
         known.then_some((at, pointer))
     }
 
-    fn put_back(&mut self, tid: Tid, saved: &Saved) -> std::result::Result<(), Errno> {
+    /// Gives a stopped thread back what it had before the call.
+    pub(super) fn put_back(&mut self, tid: Tid, saved: &Saved, landing: &Landing) -> std::result::Result<(), Errno> {
         self.tracer.set_signal_mask(tid, saved.mask)?;
-        self.tracer.set_registers(tid, &saved.registers)?;
         if let Some((at, pointer)) = saved.sequence {
             // Gone with the call only where that unmapped it.
             let _ = self.write_memory(at, &pointer);
         }
+        self.tracer.set_registers(tid, &saved.registers)?;
+        // Not before: it is by this word that the thread finds where to stay.
+        self.clear_stay(landing);
         Ok(())
     }
 
-    /// Steps until the `syscall` instruction has been made.
-    fn step_through(&mut self, tid: Tid, call: &Registers, owed: &mut Option<(Signal, SignalInfo)>) -> Result<Made> {
+    /// Lets a thread that stands before a `syscall` instruction make the call.
+    fn make(&mut self, tid: Tid, landing: &Landing, way: Way, owed: &mut Option<(Signal, SignalInfo)>) -> Result<Made> {
         let request = |what| move |errno| Error::Request { what, tid, errno };
         let begin = Instant::now();
-        let mut broken_off = false;
-        let mut child = None;
-        self.tracer.step(tid, None).map_err(request("step"))?;
+        let (mut broken_off, mut child) = (false, None);
+        way.go(self.tracer, tid, None).map_err(request("let on"))?;
         loop {
             let mut pass = None;
             match wait::take_until_beat(tid) {
-                Ok(Some(Report::Stopped(Stop::Signal(signal), _))) => {
+                Ok(Some(Report::Stopped(stop @ (Stop::Syscall | Stop::Signal(_)), _))) => {
                     let now = self.tracer.registers(tid).map_err(request("read the registers of"))?;
-                    if now.pc() != call.pc() {
+                    let returns = match stop {
+                        Stop::Syscall => matches!(self.tracer.syscall_stop(tid), Ok(Some(SyscallStop::Exit { .. }))),
+                        // The step is made.
+                        _ => way == Way::Step && now.pc() != landing.call,
+                    };
+                    if returns {
                         let waits = broken_off && now.is_broken_off();
                         let slow = Error::NoCalls { tid, why: "the call waited and was broken off after 2 s" };
-                        return if waits { Err(slow) } else { Ok(Made { result: now.call_result(), child }) };
+                        let made = Made { result: now.call_result(), child, landing: *landing };
+                        return if waits { Err(slow) } else { Ok(made) };
                     }
                     // SIGSTOP, which no mask keeps out, is obeyed at once; a SIGTRAP that somebody has just sent comes later.
-                    match signal {
-                        Signal::TRAP => *owed = owed.or(self.tracer.signal_info(tid).ok().map(|info| (signal, info))),
-                        signal => pass = Some(signal),
+                    match stop {
+                        Stop::Signal(Signal::TRAP) => {
+                            *owed = owed.or(self.tracer.signal_info(tid).ok().map(|info| (Signal::TRAP, info)));
+                        }
+                        Stop::Signal(signal) => pass = Some(signal),
+                        _ => {}
                     }
                 }
                 Ok(Some(Report::Stopped(Stop::Clone | Stop::Fork | Stop::Vfork, _))) => {
                     child = self.tracer.event_message(tid).ok().map(|child| Pid(child as i32));
+                    self.note_copy(child);
                 }
                 // A group-stop, or an interrupt: one that was still due, or that broke the call off.
                 Ok(Some(Report::Stopped(..))) => {}
@@ -176,7 +226,7 @@ impl Process {
                 }
                 Err(errno) => return Err(Error::Request { what: "wait for", tid, errno }),
             }
-            self.tracer.step(tid, pass).map_err(request("step"))?;
+            way.go(self.tracer, tid, pass).map_err(request("let on"))?;
         }
     }
 
@@ -190,7 +240,7 @@ impl Process {
         Ok(())
     }
 
-    /// Turns a stop that a step has made into one that asks for nothing: should godbg die, the thread goes on without a
+    /// Turns a stop that a call or a step has made into one that asks for nothing: should godbg die, the thread goes on without a
     /// signal, and job control's stop is in force again.
     pub(super) fn settle(&mut self, tid: Tid) -> Result<()> {
         let request = |what| move |errno| Error::Request { what, tid, errno };
@@ -218,35 +268,4 @@ impl Process {
             }
         }
     }
-
-    /// Where a `syscall` instruction is that any thread may use: the vDSO has some, and so has every C library. Looked at each
-    /// time: a fault there would cost the program its handler for SIGSEGV.
-    fn syscall_instruction(&self) -> Result<RuntimeAddr> {
-        let is_there = |at: &RuntimeAddr| {
-            let mut bytes = [0; 2];
-            self.read_memory(*at, &mut bytes).is_ok() && bytes == SYSCALL_INSTRUCTION
-        };
-        if let Some(addr) = self.syscall_at.get().filter(is_there) {
-            return Ok(addr);
-        }
-        let tid = self.pid.leader();
-        let nowhere = Error::NoCalls { tid, why: "its memory holds no syscall instruction, not even a vDSO" };
-        let mappings = self.mappings().map_err(|_| Error::Ended(self.pid))?;
-        let mut texts: Vec<_> = mappings.iter().filter(|mapping| mapping.execute && mapping.read).collect();
-        texts.sort_by_key(|mapping| mapping.name.as_deref() != Some("[vdso]"));
-        for text in texts {
-            let length = (text.end.0 - text.start.0).min(MOST_TEXT) as usize;
-            let mut bytes = vec![0; length];
-            let got = self.read_memory_partly(text.start, &mut bytes).unwrap_or(0);
-            if let Some(at) = bytes[..got].windows(2).position(|pair| pair == SYSCALL_INSTRUCTION) {
-                let addr = RuntimeAddr(text.start.0 + at as u64);
-                self.syscall_at.set(Some(addr));
-                return Ok(addr);
-            }
-        }
-        Err(nowhere)
-    }
 }
-
-/// How much of one mapping is searched for the instruction.
-const MOST_TEXT: u64 = 8 << 20;

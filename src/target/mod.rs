@@ -17,6 +17,7 @@ mod follow;
 mod gcore;
 mod halt;
 mod inject;
+mod landing;
 mod launch;
 mod listing;
 mod memory;

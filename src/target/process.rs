@@ -12,9 +12,10 @@ use super::breakpoints::Steering;
 use super::changes::Walks;
 use super::follow::Newborn;
 use super::gcore::CopyMark;
+use super::landing::Gadgets;
 use super::thread::{State, StoppedThread, Thread};
 use super::{Error, News, Result, Rules, StopReport, Why};
-use crate::addr::{Pid, RuntimeAddr, Tid};
+use crate::addr::{Pid, Tid};
 use crate::kernel::Errno;
 use crate::kernel::memory::Memory;
 use crate::kernel::metronome::Metronome;
@@ -66,8 +67,8 @@ pub struct Process {
     pub(super) company: bool,
     /// The copy of its memory that a core is being written from.
     pub(super) copy: Option<CopyMark>,
-    /// Where it has a `syscall` instruction, once that has been asked for.
-    pub(super) syscall_at: Cell<Option<RuntimeAddr>>,
+    /// Where it has the instructions that calls for godbg need, once that has been asked for.
+    pub(super) gadgets: Cell<Option<Gadgets>>,
     /// Breakpoints and what they need.
     pub(super) steering: Steering,
     /// What threads met while all were being stopped, and nobody has been told yet.
@@ -111,7 +112,7 @@ impl Process {
             steering: Steering::default(),
             unreported: VecDeque::new(),
             parted: None,
-            syscall_at: Cell::new(None),
+            gadgets: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,
             walks: Walks::default(),

@@ -83,6 +83,32 @@ fn a_handler_of_sigtrap_and_a_full_mask_outlive_calls() {
 }
 
 #[test]
+fn an_ignored_sigtrap_stays_ignored_and_one_that_waits_goes_on_waiting() {
+    let target = Fixture::of("sleeper").wrapper(&["env", "--ignore-signal=TRAP"]).args(["2", "futex"]).start();
+    let before = Snapshot::of(target.pid());
+    let ignored = kernel::status_of(target.pid(), "SigIgn");
+    let core = target.dir().join("core");
+    let calls = "syscall getpid\n".repeat(20);
+    let script = format!("attach {}\n{calls}continue &\ngcore {}\ndetach\n", target.pid(), core.display());
+    let outcome = Godbg::new().run_script(script).success();
+    assert_eq!(outcome.stdout.matches("getpid() = ").count(), 20, "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("held all the while"), "{}", outcome.stdout);
+    before.assert_restored();
+    assert_eq!(kernel::status_of(target.pid(), "SigIgn"), ignored);
+    target.assert_beats();
+    assert_eq!(target.get(CAME_BACK), 0, "returns from futex");
+
+    let target = Fixture::start("blocked", &[]);
+    kernel::signal(target.pid(), Signal::SIGTRAP);
+    let waiting = kernel::status_of(target.pid(), "ShdPnd");
+    let script = format!("attach {}\n{calls}detach\n", target.pid());
+    let outcome = Godbg::new().run_script(script).success();
+    assert_eq!(outcome.stdout.matches("getpid() = ").count(), 20, "{}", outcome.stdout);
+    kernel::wait_let_go(target.pid());
+    assert_eq!(kernel::status_of(target.pid(), "ShdPnd"), waiting);
+}
+
+#[test]
 fn what_waits_is_broken_off_and_what_does_not_return_is_refused() {
     let target = Fixture::start("sleeper", &["2", "futex"]);
     let before = Snapshot::of(target.pid());

@@ -12,6 +12,7 @@ mod gcore;
 mod guardian;
 mod harness;
 mod inheriting;
+mod killed;
 mod layers;
 mod leash;
 mod leaving;

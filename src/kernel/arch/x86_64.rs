@@ -166,12 +166,34 @@ impl Registers {
 /// The instruction that makes a system call (Intel SDM volume 2).
 pub const SYSCALL_INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
+/// The same, and a near `ret` behind it.
+pub const SYSCALL_AND_RETURN: [u8; 3] = [0x0f, 0x05, 0xc3];
+
+/// `jmp $`: whoever comes there stays.
+pub const JUMP_TO_ITSELF: [u8; 2] = [0xeb, 0xfe];
+
+/// What functions may use below the stack pointer (System V ABI, 3.2.2).
+const RED_ZONE: u64 = 128;
+
 impl Registers {
     /// These registers changed so that the `syscall` instruction at `at` makes this call. A system call that the kernel means
     /// to make again is put off: -1 says that the thread is in none.
-    pub fn prepare_call(&self, at: RuntimeAddr, number: u64, args: [u64; 6]) -> Registers {
+    pub fn prepare_call(&self, at: RuntimeAddr, sp: RuntimeAddr, number: u64, args: [u64; 6]) -> Registers {
         let [rdi, rsi, rdx, r10, r8, r9] = args;
-        Registers { rax: number, rdi, rsi, rdx, r10, r8, r9, rip: at.0, orig_rax: u64::MAX, ..*self }
+        let (orig_rax, eflags) = (u64::MAX, self.eflags & !Self::TRAP_FLAG);
+        Registers { rax: number, rdi, rsi, rdx, r10, r8, r9, rip: at.0, rsp: sp.0, orig_rax, eflags, ..*self }
+    }
+
+    /// Where so many bytes of stack are that the thread does not use.
+    pub fn below_stack(&self, bytes: u64) -> u64 {
+        self.rsp.wrapping_sub(RED_ZONE + bytes) & !7
+    }
+
+    /// All of them from their words, in the order of [`GENERAL`].
+    pub fn from_words(words: [u64; GENERAL.len()]) -> Registers {
+        let mut registers = Registers::default();
+        *registers.words_mut() = words;
+        registers
     }
 
     /// Takes the thread out of the system call that a stop has broken off. Otherwise the kernel makes it again when the

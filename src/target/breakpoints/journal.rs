@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::shield::{Area, Shield};
+use super::aftermath;
+use super::shield::{AREA, Area, Shield};
 use super::sites::INT3;
 use crate::addr::{Pid, RuntimeAddr};
 use crate::kernel::arch::shield;
 use crate::kernel::guardian::{self, Leash};
 use crate::kernel::journal::{Journal, WORDS};
+use crate::kernel::maps::Mappings;
 use crate::kernel::memory::Memory;
 use crate::kernel::metronome::Metronome;
 use crate::kernel::ptrace::Tracer;
@@ -29,17 +31,22 @@ const PID: usize = 1;
 const STARTED: usize = 2;
 const AREAS: usize = 3;
 const FIRST_AREA: usize = 4;
+/// An area that is about to be lent, or 0.
+const COMING: usize = 31;
 const SITES: usize = 32;
 const FIRST_SITE: usize = 33;
 
-const MOST_AREAS: usize = SITES - FIRST_AREA;
+const MOST_AREAS: usize = COMING - FIRST_AREA;
+
+/// From here on the words are `aftermath`'s.
+pub(super) const FIRST_FREE: usize = FIRST_SITE + 2 * MOST_SITES;
 
 /// How many breakpoints in the text there can be.
 pub(in crate::target) const MOST_SITES: usize = 2000;
-const _: () = assert!(FIRST_SITE + 2 * MOST_SITES <= WORDS && MOST_SITES <= crate::kernel::arch::shield::MOST_SITES);
+const _: () = assert!(FIRST_FREE + aftermath::LENGTH <= WORDS && MOST_SITES <= crate::kernel::arch::shield::MOST_SITES);
 
 /// `GODBG` and the version of the layout.
-const VALID: u64 = u64::from_le_bytes(*b"GODBG\0\0\x01");
+const VALID: u64 = u64::from_le_bytes(*b"GODBG\0\0\x02");
 
 /// How long a repair tries to take hold of a process whose tracer is still dying.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,8 +56,8 @@ const LEAVING: Duration = Duration::from_secs(2);
 
 /// What is written down of one process, and the guardian that waits beside it.
 pub(in crate::target) struct Guard {
-    journal: Journal,
-    _leash: Option<Leash>,
+    pub(super) journal: Journal,
+    leash: Option<Leash>,
 }
 
 /// What a repair did.
@@ -76,28 +83,43 @@ fn path_of(pid: Pid) -> Result<PathBuf> {
 }
 
 impl Process {
-    /// Writes down what was lent to the process. From the first time on a guardian waits for godbg's end.
-    pub(in crate::target) fn note_shield(&mut self) {
-        let Some(shield) = &self.steering.shield else { return };
+    /// Has a guardian wait for godbg's end, from the first time on. Before the process is held, where it runs.
+    pub(in crate::target) fn ensure_guard(&mut self) {
         // What godbg started ends with it.
-        if self.origin == Origin::Started {
+        if self.origin == Origin::Started || self.has_guard() || self.steering.no_guard.is_some() {
             return;
         }
-        if self.steering.guard.is_none() {
-            match Guard::start(self.pid) {
-                Ok(guard) => self.steering.guard = Some(guard),
-                Err(error) => {
-                    let why = format!("no guardian can be started ({error})");
-                    self.news.push_back(crate::target::News::Unshielded { process: self.pid, why });
-                    return;
-                }
+        match Guard::start(self.pid) {
+            Ok(guard) => self.steering.guard = Some(guard),
+            Err(error) => self.steering.no_guard = Some(error.to_string()),
+        }
+    }
+
+    /// Whether somebody would undo what godbg does.
+    pub(in crate::target) fn has_guard(&self) -> bool {
+        self.steering.guard.is_some()
+    }
+
+    /// Writes down where memory is about to be lent.
+    pub(in crate::target) fn note_coming(&self, area: Option<RuntimeAddr>) {
+        if let Some(guard) = &self.steering.guard {
+            guard.journal.set(COMING, area.map_or(0, |area| area.0));
+        }
+    }
+
+    /// Writes down what was lent to the process.
+    pub(in crate::target) fn note_shield(&mut self) {
+        let Some(shield) = &self.steering.shield else { return };
+        if let Some(guard) = &self.steering.guard {
+            for (index, area) in shield.areas.iter().take(MOST_AREAS).enumerate() {
+                guard.journal.set(FIRST_AREA + index, area.base.0);
             }
+            guard.journal.set(AREAS, shield.areas.len().min(MOST_AREAS) as u64);
+            guard.journal.set(COMING, 0);
+        } else if let Some(why) = &self.steering.no_guard {
+            let why = format!("no guardian can be started ({why})");
+            self.news.push_back(crate::target::News::Unshielded { process: self.pid, why });
         }
-        let Some(guard) = &self.steering.guard else { return };
-        for (index, area) in shield.areas.iter().take(MOST_AREAS).enumerate() {
-            guard.journal.set(FIRST_AREA + index, area.base.0);
-        }
-        guard.journal.set(AREAS, shield.areas.len().min(MOST_AREAS) as u64);
     }
 
     /// Writes down the bytes that belong where breakpoints are about to be.
@@ -120,6 +142,9 @@ impl Process {
         if let Some(guard) = self.steering.guard.take() {
             // Should the file stay, it is found to be of a process that needs nothing.
             let _ = guard.journal.remove();
+            if let Some(leash) = guard.leash {
+                leash.release();
+            }
         }
     }
 
@@ -128,23 +153,24 @@ impl Process {
     fn take_over(&mut self, journal: Journal) {
         // A file is anybody's word: only what can have been lent is taken back.
         let mappings = self.mappings().unwrap_or_default();
-        let bases =
-            (0..journal.get(AREAS).min(MOST_AREAS as u64) as usize).map(|index| journal.get(FIRST_AREA + index));
-        let lent = bases.map(RuntimeAddr).filter(|base| Area::is_lent(*base, &mappings));
-        let areas: Vec<Area> = lent.map(Area::full).collect();
+        let bases = lent(&journal, self.pid, &mappings);
+        let areas: Vec<Area> = bases.into_iter().map(|base| Area::full(RuntimeAddr(base))).collect();
         self.steering.shield = (!areas.is_empty()).then_some(Shield { areas, old_handler: 0 });
         for (addr, original) in sites_of(&journal) {
             self.steering.sites.insert(addr, original);
         }
         self.steering.retired = true;
         self.steering.debug_generation = 1;
-        self.steering.guard = Some(Guard { journal, _leash: None });
+        self.steering.guard = Some(Guard { journal, leash: None });
         self.bring_all_home();
     }
 
     /// Undoes what a journal says, in a process that is held. Whatever comes of it the process can go on being used.
     fn undo(&mut self, journal: Journal) -> Result<()> {
-        restore_text(&*self.memory().map_err(|_| Error::Ended(self.pid))?, &journal);
+        if has_handler(&journal, self.pid) {
+            restore_text(&*self.memory().map_err(|_| Error::Ended(self.pid))?, &journal);
+        }
+        let copy = self.mend_caller(&journal);
         self.take_over(journal);
         let begin = Instant::now();
         while self.stopped_tids().into_iter().any(|tid| self.stands_in_shield(tid)) && begin.elapsed() < LEAVING {
@@ -152,6 +178,7 @@ impl Process {
             wait::until_beat();
             self.interrupt(Why::Attach)?;
         }
+        self.end_left_copy(copy);
         self.clear_steering();
         self.steering = super::Steering::default();
         Ok(())
@@ -174,22 +201,48 @@ impl Guard {
         let folder = journal_folder();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = path_of(pid).map_err(io::Error::other)?;
+        // It opens the journal when godbg has ended: no journal is ever without it.
+        let leash = guardian::start(&path)?;
         let journal = Journal::create(&path)?;
         journal.set(PID, pid.0 as u64);
         journal.set(STARTED, stat.started);
         journal.set(MAGIC, VALID);
-        let leash = guardian::start(&path)?;
-        Ok(Guard { journal, _leash: Some(leash) })
+        Ok(Guard { journal, leash: Some(leash) })
     }
 }
 
-/// Whether a journal is of this process and of the program that it runs: after an exec nothing of godbg's is left in it.
+/// Whether a journal is of this process, and tells of something in it. After an exec nothing of godbg's is left there.
 fn is_of(journal: &Journal, pid: Pid) -> bool {
     let started = proc::thread_stat(pid, pid.leader()).map(|stat| stat.started);
     journal.get(MAGIC) == VALID
         && journal.get(PID) == pid.0 as u64
         && started.is_ok_and(|started| started == journal.get(STARTED))
-        && has_handler(journal, pid)
+        && (has_handler(journal, pid) || journal.get(COMING) != 0 || aftermath::tells_of_something(journal))
+}
+
+/// What is lent to a process: what was noted, and what was about to be noted if it is there.
+fn lent(journal: &Journal, pid: Pid, mappings: &Mappings) -> Vec<u64> {
+    let count = if has_handler(journal, pid) { journal.get(AREAS).min(MOST_AREAS as u64) as usize } else { 0 };
+    let bases = (0..count).map(|index| journal.get(FIRST_AREA + index));
+    let mut bases: Vec<u64> = bases.filter(|base| Area::is_lent(RuntimeAddr(*base), mappings)).collect();
+    let coming = journal.get(COMING);
+    if coming != 0 && !bases.contains(&coming) && is_one_piece(mappings, coming) {
+        bases.push(coming);
+    }
+    bases
+}
+
+/// Whether just an area's length is mapped at an address, anonymous and apart from all else.
+fn is_one_piece(mappings: &Mappings, base: u64) -> bool {
+    let Some(last) = base.checked_add(AREA) else { return false };
+    let mut end = base;
+    while let Some(mapping) = mappings.find(RuntimeAddr(end)) {
+        if mapping.start.0 != end || mapping.name.is_some() || mapping.shared || end >= last {
+            return false;
+        }
+        end = mapping.end.0;
+    }
+    end == last
 }
 
 fn has_handler(journal: &Journal, pid: Pid) -> bool {
@@ -224,10 +277,11 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
     if !is_of(&journal, pid) {
         return Ok(None);
     }
-    if let Ok(memory) = Memory::open(pid, pid.leader()) {
+    let is_shielded = has_handler(&journal, pid);
+    if is_shielded && let Ok(memory) = Memory::open(pid, pid.leader()) {
         restore_text(&memory, &journal);
     }
-    let breakpoints = sites_of(&journal).len();
+    let breakpoints = if is_shielded { sites_of(&journal).len() } else { 0 };
     drop(journal);
     let begin = Instant::now();
     loop {
@@ -245,7 +299,11 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
 
 /// What the guardian does when godbg has ended: repairs what the journal at `path` says. The process may have ended too.
 pub fn guard(path: &Path, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Option<Repaired>> {
-    let Ok(journal) = Journal::open(path) else { return Ok(None) };
+    let Ok(journal) = Journal::open(path) else {
+        // It was just being made, if it is there at all.
+        let _ = fs::remove_file(path);
+        return Ok(None);
+    };
     let pid = Pid(journal.get(PID) as i32);
     let mine = is_of(&journal, pid);
     drop(journal);

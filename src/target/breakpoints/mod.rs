@@ -2,6 +2,7 @@
 //! for it while threads run ([`sites`], [`arming`]), copies of instructions by which threads pass ([`displaced`], [`shield`]),
 //! debug registers ([`watch`]), and what follows when a thread meets one ([`hits`]). Refuses to know how they are shown.
 
+mod aftermath;
 mod arming;
 mod displaced;
 mod hits;
@@ -14,6 +15,7 @@ mod watch;
 
 use std::collections::BTreeSet;
 
+pub(super) use aftermath::CallNote;
 pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub(super) use sites::INT3;
@@ -42,6 +44,8 @@ pub(super) struct Steering {
     pub no_shield: Option<Error>,
     /// What is written down for the case that godbg is killed.
     pub guard: Option<journal::Guard>,
+    /// Why nothing can be written down, or nobody would undo it.
+    pub no_guard: Option<String>,
     /// Threads that wait for a child that runs in the same memory (vfork): no int3 stands in it meanwhile.
     pub vforks: BTreeSet<Tid>,
     /// The debug registers as all threads are to have them.

@@ -349,6 +349,8 @@ impl Steering {
                 Process::new(child, Origin::Attached, String::new(), tracer, metronome.clone(), Rc::default());
             process.add(child.leader(), State::Stopped(Stop::Interrupt));
             process.steering.shield = self.shield.clone();
+            // It is over in a moment.
+            process.steering.no_guard = Some(String::new());
             // What cannot be taken away does no harm.
             let _ = process.lower_shield();
             process.steering = Steering::default();

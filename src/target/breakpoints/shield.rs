@@ -124,6 +124,7 @@ impl Process {
         let area = self.lend(tid, near)?;
         self.steering.shield = Some(Shield { areas: vec![area], old_handler: 0 });
         self.put(area.code(), code::code())?;
+        self.note_shield();
         self.protect(tid, area)?;
         let action = [area.code().0, FLAGS, area.code().0 + code::return_offset(), u64::MAX];
         self.put_words(RuntimeAddr(area.base.0 + code::NEW_ACTION), &action)?;
@@ -136,7 +137,6 @@ impl Process {
             shield.old_handler = before[0];
         }
         self.call(tid, libc_numbers::RT_SIGACTION, [SIGTRAP, area.base.0 + code::NEW_ACTION, 0, 8, 0, 0])?;
-        self.note_shield();
         Ok(())
     }
 
@@ -167,7 +167,8 @@ impl Process {
         if self.words::<1>(RuntimeAddr(now))? == [shield.handler().0] {
             self.call(tid, libc_numbers::RT_SIGACTION, [SIGTRAP, home + code::OLD_ACTION, 0, 8, 0, 0])?;
         }
-        for area in &shield.areas {
+        // The one with the handler last: by that the others are known as godbg's.
+        for area in shield.areas.iter().rev() {
             self.call(tid, libc_numbers::MUNMAP, [area.base.0, AREA, 0, 0, 0, 0])?;
         }
         self.steering.shield = None;
@@ -196,7 +197,13 @@ impl Process {
         const FIXED_NOREPLACE: u64 = 0x10_0000;
         const READ_WRITE: u64 = 3;
         let flags = ANONYMOUS_PRIVATE | FIXED_NOREPLACE;
-        let base = self.call(tid, libc_numbers::MMAP, [hint.0, AREA, READ_WRITE, flags, u64::MAX, 0])?;
+        self.ensure_guard();
+        self.note_coming(Some(hint));
+        let base = self.call(tid, libc_numbers::MMAP, [hint.0, AREA, READ_WRITE, flags, u64::MAX, 0]);
+        if base.is_err() {
+            self.note_coming(None);
+        }
+        let base = base?;
         Ok(Area { base: RuntimeAddr(base), slots: 0 })
     }
 

@@ -87,6 +87,7 @@ impl Process {
         self.copy = Some(CopyMark { pid, inner: result as i32 });
         let copy = Copy { pid, metronome: self.metronome.clone() };
         self.tie(pid)?;
+        self.clear_stay_of(pid, &made.landing);
         Ok(copy)
     }
 
@@ -122,6 +123,21 @@ impl Process {
         let (number, args) = arch::take_child(inner);
         // It fails where the process has ended or put on a filter meanwhile: the zombie then goes with it.
         let _ = self.thread_for_calls().and_then(|tid| self.inject(tid, number, args));
+        self.note_copy(None);
+    }
+
+    /// Ends what a killed godbg has left of a copy, which nobody traces, and has the process, which is held, take its zombie.
+    pub(in super::super) fn end_left(&mut self, pid: Pid, inner: i32) {
+        let begin = Instant::now();
+        let metronome = self.metronome.clone();
+        let _beating = metronome.start();
+        // ESRCH: it has ended.
+        let _ = ptrace::kill(pid, Signal::KILL);
+        while begin.elapsed() < PATIENCE && !matches!(proc::thread_state(pid, pid.leader()), None | Some('Z' | 'X')) {
+            wait::until_beat();
+        }
+        self.copy = Some(CopyMark { pid, inner });
+        self.drop_copy();
     }
 
     /// Whether a copy still has to be taken.

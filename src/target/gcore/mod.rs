@@ -85,6 +85,10 @@ impl Process {
     pub fn begin_core(&mut self) -> Result<CoreImage> {
         // What is slow to ask is asked before.
         let before = matches!(self.phase, Phase::Running).then(|| self.regions()).transpose()?;
+        if before.is_some() {
+            self.ensure_guard();
+            self.find_gadgets();
+        }
         let hold = self.take_hold()?;
         let threads = self.thread_images();
         let (mut copy, mut unforked, mut why_held) = (None, Vec::new(), None);
