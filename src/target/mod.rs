@@ -23,6 +23,7 @@ mod memory;
 mod news;
 mod outside;
 mod process;
+mod protection;
 mod registers;
 mod release;
 mod report;
@@ -37,7 +38,9 @@ mod syscalls;
 mod thread;
 
 pub use attach::{AttachFacts, attach, refusal};
-pub use breakpoints::{Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair};
+pub use breakpoints::{
+    Access, Breakpoint, Goal, Kind, NewBreakpoint, REGISTERS, Repaired, guard, journal_folder, repair,
+};
 pub use calls::{CallResult, call_number, refuse_call};
 pub use catches::{Catch, Catches, Catchpoint, Caught};
 pub use error::{Error, Result};
@@ -49,6 +52,7 @@ pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, TracedValue, Why};
 pub use process::{Origin, Process};
+pub use protection::Protection;
 pub use registers::RegisterFault;
 pub use release::{Leaving, Released};
 pub use resume::Resumed;

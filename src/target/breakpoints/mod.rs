@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 pub(super) use hits::{Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub use table::{Breakpoint, Kind, NewBreakpoint};
-pub use watch::Access;
+pub use watch::{Access, REGISTERS};
 
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::own::StayNear;
