@@ -36,6 +36,7 @@ mod signals;
 mod step;
 mod syscalls;
 mod thread;
+mod trap_flag;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{

@@ -25,6 +25,13 @@ const FOLLOW: u64 = 512;
 /// signal_setup_done).
 const HANDLER_CODE: i32 = 5;
 
+/// The code of the trap of a step that ends with a system call, TRAP_BRKPT (`user_single_step_report`,
+/// arch/x86/kernel/ptrace.c).
+const CALL_CODE: i32 = 1;
+
+/// Bytes (Intel SDM volume 2, 2.3.11).
+const LONGEST_INSTRUCTION: usize = 15;
+
 /// What one step came to.
 enum Made {
     /// An instruction.
@@ -67,6 +74,10 @@ impl Process {
                 && let Some(processor) = proc::processor_of(self.pid, tid)
             {
                 own::run_on(processor);
+            }
+            if others_run && !self.steering.sites.any_armed() {
+                // An instruction without a copy was stepped where it stands, or a handler was run through.
+                self.arm();
             }
             match self.step_with_signal(tid, &mut code, wanted)? {
                 Made::Instruction | Made::Handler => made += 1,
@@ -129,7 +140,7 @@ impl Process {
         code: &mut CodePage,
         wanted: &mut dyn FnMut() -> bool,
     ) -> Result<Made> {
-        let flags = FlagUse::of(code.at(self, before.pc()));
+        let flags = code.flag_use(self, before.pc());
         self.sync_debug(tid);
         self.threads.entry(tid).and_modify(|thread| {
             thread.step_over = None;
@@ -154,17 +165,30 @@ impl Process {
                         thread.why = Why::Step;
                     });
                     return Ok(match info.code() {
-                        STEP_CODE => {
+                        // The program steps itself: the trap is its own as well.
+                        STEP_CODE | CALL_CODE if before.has_trap_flag() => self.foreign_trap(tid),
+                        STEP_CODE | CALL_CODE => {
                             self.hide_trap_flag(tid, before, flags);
-                            self.watched_in_step(tid).map_or(Made::Instruction, Made::Event)
+                            let met = self.watched_in_step(tid);
+                            if flags == FlagUse::Set {
+                                self.forget_step(tid)?;
+                            }
+                            met.map_or(Made::Instruction, Made::Event)
                         }
-                        HANDLER_CODE => Made::Handler,
+                        HANDLER_CODE => {
+                            self.hide_in_frame(tid, before);
+                            Made::Handler
+                        }
                         _ => self.foreign_trap(tid),
                     });
                 }
                 Ok(Some(Report::Stopped(stop, _))) => {
                     let origin = self.origin_of(tid, stop);
                     self.note_stop(tid, stop, origin, Why::Interrupt);
+                    if flags == FlagUse::InR11 {
+                        // A signal that ends the call, say.
+                        self.hide_trap_flag(tid, before, flags);
+                    }
                     match stop {
                         Stop::Exec => return Ok(Made::Event(Why::Exec)),
                         Stop::Signal(_) => {
@@ -274,31 +298,6 @@ impl Process {
         }
         let registers = self.tracer.registers(tid).ok()?;
         self.watch_met(tid, &registers)
-    }
-
-    /// Instructions that store the flags have stored the trap flag as well.
-    fn hide_trap_flag(&mut self, tid: Tid, before: &Registers, flags: FlagUse) {
-        if flags == FlagUse::None || before.has_trap_flag() {
-            return;
-        }
-        let Ok(after) = self.tracer.registers(tid) else { return };
-        match flags {
-            FlagUse::None => {}
-            FlagUse::Pushed => {
-                let mut word = [0; 2];
-                let at = after.sp();
-                if self.read_memory(at, &mut word).is_ok() {
-                    let clear = (u16::from_le_bytes(word) & !(Registers::TRAP_FLAG as u16)).to_le_bytes();
-                    // The page was written by the instruction itself a moment ago.
-                    let _ = self.write_memory(at, &clear);
-                }
-            }
-            FlagUse::InR11 => {
-                let clear = Registers { r11: after.r11 & !Registers::TRAP_FLAG, ..after };
-                // ESRCH: it was killed.
-                let _ = self.tracer.set_registers(tid, &clear);
-            }
-        }
     }
 
     /// Lets the thread run alone until the handler that it has just entered returns to where the signal came.
@@ -426,7 +425,13 @@ struct CodePage {
 impl CodePage {
     const LENGTH: u64 = 4096;
 
-    /// The bytes at an address, as far as the page goes: enough to know the instructions that are looked for.
+    /// What the instruction at an address does with the flags. One at the end of the page may go on in the next.
+    fn flag_use(&mut self, process: &Process, pc: RuntimeAddr) -> FlagUse {
+        let code = self.at(process, pc);
+        if code.len() < LONGEST_INSTRUCTION { FlagUse::of(&process.code_at(pc)) } else { FlagUse::of(code) }
+    }
+
+    /// The bytes at an address, as far as the page goes.
     fn at(&mut self, process: &Process, pc: RuntimeAddr) -> &[u8] {
         let start = pc.0 & !(Self::LENGTH - 1);
         if self.start != start || self.bytes.is_empty() {

@@ -2,16 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod attaching;
+mod breakpoints;
 mod calls;
 mod catching;
 mod disassembly;
 mod exec;
 mod following;
 mod gcore;
+mod guardian;
 mod harness;
+mod inheriting;
 mod layers;
 mod leash;
 mod leaving;
+mod machine_code;
 mod memory;
 mod oracle;
 mod readme;
@@ -22,4 +26,5 @@ mod signals;
 mod starting;
 mod terminal;
 mod torture;
+mod watching;
 mod wrong_input;

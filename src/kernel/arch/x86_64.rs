@@ -125,18 +125,34 @@ pub enum FlagUse {
     Pushed,
     /// `syscall`: in r11.
     InR11,
+    /// `popf`, `iret`: it stores none and sets all, the trap flag too.
+    Set,
 }
 
 impl FlagUse {
     /// Of the instruction that begins `code` (opcodes: Intel SDM volume 2).
     pub fn of(code: &[u8]) -> FlagUse {
-        match code {
-            [0x9c, ..] | [0x66, 0x9c, ..] | [0x40..=0x4f, 0x9c, ..] => FlagUse::Pushed,
+        // Prefixes: segments, sizes, lock and repeat, REX.
+        let is_prefix = |byte: &u8| {
+            matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
+        };
+        let prefixes = code.iter().take(14).take_while(|byte| is_prefix(byte)).count();
+        match &code[prefixes..] {
+            [0x9c, ..] => FlagUse::Pushed,
             [0x0f, 0x05, ..] => FlagUse::InR11,
+            [0x9d | 0xcf, ..] => FlagUse::Set,
+            // `mov ss`: the trap comes after the next instruction (SDM volume 3, 6.8.3).
+            [0x8e, 0xd0..=0xd7, next @ ..] => FlagUse::of(next),
             _ => FlagUse::None,
         }
     }
 }
+
+/// How far above the stack pointer the flags and r11 of the interrupted code are when a handler is entered: behind the return
+/// address in the `ucontext_t` (struct rt_sigframe, arch/x86/include/asm/sigframe.h).
+pub const FLAGS_IN_FRAME: u64 = 8 + 176;
+/// See [`FLAGS_IN_FRAME`].
+pub const R11_IN_FRAME: u64 = 8 + 64;
 
 impl Registers {
     /// TF in the flags: the processor traps after each instruction.

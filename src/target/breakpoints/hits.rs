@@ -19,7 +19,7 @@ const DEBUG_CODE: i32 = 4;
 pub(in crate::target) const STEP_CODE: i32 = 2;
 
 /// What a SIGTRAP was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::target) enum Met {
     /// None of godbg's: a signal like any other.
     Foreign,
@@ -30,10 +30,10 @@ pub(in crate::target) enum Met {
 }
 
 /// How a thread gets past what it met.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::target) enum Past {
-    /// Past the site at this address.
-    Site(RuntimeAddr),
+    /// Past the site at this address; the thread's registers as it stands behind the int3.
+    Site(RuntimeAddr, Registers),
     /// It only has to be let on.
     On,
 }
@@ -48,7 +48,7 @@ impl Process {
             INT3_CODE => self.meet_int3(tid, &info, &registers),
             DEBUG_CODE => self.meet_debug(tid, &registers),
             // A step that ended as its thread was stopped for something else.
-            STEP_CODE if self.steering.is_active() => Met::Pass(Past::On),
+            STEP_CODE if self.steering.is_active() && !registers.has_trap_flag() => Met::Pass(Past::On),
             _ => Met::Foreign,
         }
     }
@@ -61,14 +61,14 @@ impl Process {
         let sp = registers.sp();
         let again = self.threads.get_mut(&tid).and_then(|thread| thread.skip_once.take());
         if again == Some((at, sp)) {
-            return Met::Pass(Past::Site(at));
+            return Met::Pass(Past::Site(at, *registers));
         }
         match self.judge(at, tid, registers, Kind::Software) {
             Some(why) => {
                 self.move_back(tid, info, registers, at);
                 Met::Stop(why)
             }
-            None => Met::Pass(Past::Site(at)),
+            None => Met::Pass(Past::Site(at, *registers)),
         }
     }
 
@@ -174,13 +174,10 @@ impl Process {
 
     /// Lets a thread past what it met, while others run. False: it cannot go on by itself, and all must be stopped for it.
     pub(in crate::target) fn pass(&mut self, tid: Tid, past: Past) -> Result<bool, Errno> {
-        let Past::Site(at) = past else {
-            self.note_resumed(tid);
-            return self.go_on(tid, None).map(|()| true);
-        };
-        let registers = self.tracer.registers(tid)?;
-        let Some(way) = self.way_past(at) else { return Ok(false) };
-        self.tracer.set_registers(tid, &Registers { rip: way.0, orig_rax: u64::MAX, ..registers })?;
+        if let Past::Site(at, registers) = past {
+            let Some(way) = self.way_past(at) else { return Ok(false) };
+            self.tracer.set_registers(tid, &Registers { rip: way.0, orig_rax: u64::MAX, ..registers })?;
+        }
         self.note_resumed(tid);
         self.go_on(tid, None).map(|()| true)
     }
@@ -239,7 +236,7 @@ impl Process {
                 let _ = self.tracer.set_registers(tid, &Registers { rip: info.address().0, ..*registers });
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
-            STEP_CODE => {
+            STEP_CODE if !registers.has_trap_flag() => {
                 self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
             }
             // A killed godbg had sent it on already.

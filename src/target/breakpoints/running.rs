@@ -44,7 +44,6 @@ impl Process {
                 self.note_vfork_over(tid);
                 false
             }
-            Stop::Signal(Signal::TRAP) => self.steer_trap(tid),
             Stop::Signal(_) => {
                 self.bring_out(tid);
                 false
@@ -53,10 +52,15 @@ impl Process {
         }
     }
 
-    fn steer_trap(&mut self, tid: Tid) -> bool {
+    /// A thread of the running process has stopped for a SIGTRAP, of which nothing has been noted yet: one that goes on costs
+    /// no more than it must. True: it was of godbg's making, and all that follows has been done.
+    pub(in crate::target) fn steer_trap(&mut self, tid: Tid) -> bool {
+        let stop = Stop::Signal(Signal::TRAP);
         let past = match self.meet_trap(tid) {
             Met::Foreign => return false,
             Met::Stop(why) => {
+                self.note_stop(tid, stop, None, Why::Interrupt);
+                self.threads.entry(tid).and_modify(|thread| thread.for_godbg = true);
                 self.stop_at(tid, why);
                 return true;
             }
@@ -66,19 +70,21 @@ impl Process {
         if self.steering.passed.is_multiple_of(FOLLOW) {
             self.follow(tid);
         }
-        match self.pass(tid, past) {
-            Ok(true) | Err(_) => {}
+        self.sync_debug(tid);
+        // ESRCH: it was killed, and its end comes next.
+        if let (Ok(false), Past::Site(at, registers)) = (self.pass(tid, past), past) {
             // No copy of that instruction can be made: it is stepped over where it stands, with all others held.
-            Ok(false) => {
-                let Past::Site(at) = past else { return true };
-                if let (Ok(info), Ok(registers)) = (self.tracer.signal_info(tid), self.tracer.registers(tid)) {
-                    self.move_back(tid, &info, &registers, at);
-                }
-                self.threads.entry(tid).and_modify(|thread| thread.step_over = Some(at));
-                self.halt(Why::Interrupt);
-                // It has ended meanwhile, or runs on.
-                let _ = self.resume(false);
+            self.note_stop(tid, stop, None, Why::Interrupt);
+            if let Ok(info) = self.tracer.signal_info(tid) {
+                self.move_back(tid, &info, &registers, at);
             }
+            self.threads.entry(tid).and_modify(|thread| {
+                thread.step_over = Some(at);
+                thread.why = Why::Interrupt;
+            });
+            self.halt(Why::Interrupt);
+            // It has ended meanwhile, or runs on.
+            let _ = self.resume(false);
         }
         true
     }

@@ -3,8 +3,10 @@
 pub mod fixture;
 pub mod godbg;
 pub mod kernel;
+pub mod machine;
 pub mod pty;
 pub mod screen;
+pub mod steered;
 pub mod toolchain;
 pub mod watched;
 
