@@ -117,7 +117,9 @@ impl Process {
                 let mut to_look = None;
                 for _ in 0..Walks::FEW {
                     match self.next_change(&mut to_look) {
-                        Some((other, report)) if matches!(self.phase, Phase::Running) => self.take_change(other, report),
+                        Some((other, report)) if matches!(self.phase, Phase::Running) => {
+                            self.take_change(other, report)
+                        }
                         _ => break,
                     }
                 }

@@ -78,7 +78,11 @@ impl Process {
                 }
                 Ok(Some(Report::Ended(..))) => {
                     self.note_end(tid);
-                    return if matches!(self.phase, Phase::Ended { .. }) { Err(Error::Ended(self.pid)) } else { Ok(()) };
+                    return if matches!(self.phase, Phase::Ended { .. }) {
+                        Err(Error::Ended(self.pid))
+                    } else {
+                        Ok(())
+                    };
                 }
                 Ok(None) | Err(Errno::EINTR) => {}
                 Err(_) => return Err(Error::Ended(self.pid)),

@@ -7,8 +7,9 @@ pub mod shield;
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{
-    Bank, ELF_MACHINE, Extended, FLAGS, FLAGS_IN_FRAME, FlagUse, GENERAL, MACHINE, Number, RegisterId, R11_IN_FRAME, Registers, SYSCALL_INSTRUCTION,
-    X87_CONTROL, in_intels_places, quiet_fork, syscall_name, syscall_number, take_child,
+    Bank, ELF_MACHINE, Extended, FLAGS, FLAGS_IN_FRAME, FlagUse, GENERAL, MACHINE, Number, R11_IN_FRAME, RegisterId,
+    Registers, SYSCALL_INSTRUCTION, X87_CONTROL, in_intels_places, quiet_fork, syscall_name, syscall_number,
+    take_child,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

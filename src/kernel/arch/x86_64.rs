@@ -133,9 +133,8 @@ impl FlagUse {
     /// Of the instruction that begins `code` (opcodes: Intel SDM volume 2).
     pub fn of(code: &[u8]) -> FlagUse {
         // Prefixes: segments, sizes, lock and repeat, REX.
-        let is_prefix = |byte: &u8| {
-            matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
-        };
+        let is_prefix =
+            |byte: &u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
         let prefixes = code.iter().take(14).take_while(|byte| is_prefix(byte)).count();
         match &code[prefixes..] {
             [0x9c, ..] => FlagUse::Pushed,

@@ -289,7 +289,8 @@ impl Writer {
             self.bytes(&[0xfd]);
         }
         // rep stosb, movsb, lodsb; repe cmpsb; repne scasb; movsq once.
-        const STRINGS: [&[u8]; 6] = [&[0xf3, 0xaa], &[0xf3, 0xa4], &[0xf3, 0xac], &[0xf3, 0xa6], &[0xf2, 0xae], &[0x48, 0xa5]];
+        const STRINGS: [&[u8]; 6] =
+            [&[0xf3, 0xaa], &[0xf3, 0xa4], &[0xf3, 0xac], &[0xf3, 0xa6], &[0xf2, 0xae], &[0x48, 0xa5]];
         let bytes = STRINGS[self.random.below(6) as usize];
         self.bytes(bytes);
         if down {

@@ -59,7 +59,8 @@ impl Traces {
 
     /// Guardians of this session's processes.
     pub fn guardians(&self) -> Vec<i32> {
-        let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let state = self.state.path().to_str().unwrap();
         let is_guardian = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -72,9 +73,9 @@ impl Traces {
     /// Whether executable memory of nobody's is mapped.
     pub fn has_lent_memory(&self) -> bool {
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
-        maps.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|words| {
-            words[1].contains('x') && words[4] == "0" && words.len() == 5
-        })
+        maps.lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .any(|words| words[1].contains('x') && words[4] == "0" && words.len() == 5)
     }
 
     /// The process runs and nothing in it is godbg's.
