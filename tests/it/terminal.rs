@@ -138,7 +138,7 @@ fn completion_of_numbers_registers_signals_calls_and_mappings() {
         ("print $ri\t", "print $rip"),
         ("set $rsp\t", "set $rsp"),
         ("x/2xg *(u64*)($rb\t", "x/2xg *(u64*)($rb"),
-        ("regs xmm15\t", "regs xmm15 "),
+        ("regs gs_\t", "regs gs_base"),
         ("handle SIGUSR1 nos\t", "handle SIGUSR1 nostop"),
         ("catch sig\t", "catch signal"),
         ("catch syscall getpp\t", "catch syscall getppid"),
@@ -337,7 +337,7 @@ fn an_empty_line_goes_on_where_the_last_look_ended() {
 
 #[test]
 fn an_empty_line_repeats_steps_and_continue_and_the_prompt_says_stopped() {
-    let target = Fixture::start("counters", &["1"]);
+    let target = Fixture::start("spin", &["1"]);
     let pid = target.pid();
     let mut godbg = attached(pid);
     let stopped = format!("[{pid} stopped] godbg>");
@@ -345,8 +345,7 @@ fn an_empty_line_repeats_steps_and_continue_and_the_prompt_says_stopped() {
         for line in [command, "", ""] {
             let before = godbg.text().matches("thread 1").count();
             godbg.line(line);
-            godbg.wait_screen("a step", |_| true);
-            wait_until(SOON, || godbg.text().matches("thread 1").count() > before);
+            wait_until(SOON, "a step", || godbg.text().matches("thread 1").count() > before);
             godbg.expect_prompt(&stopped);
         }
     }
