@@ -18,6 +18,7 @@ mod leaving;
 mod machine_code;
 mod memory;
 mod oracle;
+mod points;
 mod readme;
 mod registers;
 mod schema;

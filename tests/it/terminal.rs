@@ -356,3 +356,23 @@ fn an_empty_line_repeats_steps_and_continue_and_the_prompt_says_stopped() {
     godbg.line("status");
     godbg.expect("\n  breakpoints");
 }
+
+#[test]
+fn the_prompt_follows_a_stop_in_the_background_and_what_on_runs_at_it() {
+    let target = Fixture::start("sleeper", &["1"]);
+    let pid = target.pid();
+    let mut godbg = attached(pid);
+    for line in ["handle SIGUSR1 nopass", "catch signal SIGUSR1", "on 1 print 40 + 2", "on 1 continue", "continue &"] {
+        godbg.line(line);
+        let state = if line == "continue &" { "running" } else { "stopped" };
+        godbg.expect_prompt(&format!("[{pid} {state}] godbg>"));
+    }
+    target.signal(Signal::SIGUSR1);
+    godbg.expect("= 42\n");
+    godbg.expect("runs on\n");
+    godbg.expect_prompt(&format!("[{pid} running] godbg>"));
+    godbg.line("on 1 clear");
+    godbg.expect_prompt(&format!("[{pid} running] godbg>"));
+    target.signal(Signal::SIGUSR1);
+    godbg.expect_prompt(&format!("[{pid} stopped] godbg>"));
+}
