@@ -279,7 +279,7 @@ mod tests {
         catches.add(2, Catch::Exec, true, None);
         catches.change(2, |two| two.commands.push("regs".into()));
         let numbers = |caught| catches.matching(&caught).into_iter().map(|(number, _)| number).collect::<Vec<_>>();
-        assert_eq!(numbers(Caught::Fork { child: Pid(1) }), [0; 0]);
+        assert!(numbers(Caught::Fork { child: Pid(1) }).is_empty());
         assert_eq!(numbers(Caught::Exec), [1, 2]);
         assert_eq!(catches.count(1), Some(Hit { last: None }));
         assert_eq!(catches.count(2), Some(Hit { last: Some(vec!["regs".into()]) }));
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!((catches.count(1), catches.count(1).is_some()), (None, true));
         assert_eq!((catches.list()[0].hits, catches.list()[0].ignore), (3, 0));
         assert!(catches.change(1, |one| one.enabled = false));
-        assert_eq!(numbers(Caught::Exec), [0; 0]);
+        assert!(numbers(Caught::Exec).is_empty());
         assert!(catches.remove(1) && !catches.remove(1));
         assert!(!catches.wants_exits() && !catches.wants_syscalls());
         catches.add(3, Catch::Exit, false, None);
