@@ -116,7 +116,7 @@ fn command_wants(commands: Commands, words: &[String], typed: &str, depth: usize
             names().filter_map(|name| name.strip_prefix(first.as_str())?.strip_prefix(' ')).collect();
         if !seconds.is_empty() {
             // `delete breakpoints`, but `delete 3` too.
-            let behind = commands.find(words).ok().filter(|found| depth < DEEPEST && names().any(|name| name == first));
+            let behind = commands.find(words).ok().filter(|_| depth < DEEPEST && names().any(|name| name == first));
             let own = behind.map(|found| argument_wants(commands, found.command, &[], typed, depth));
             return words_wanted(seconds).into_iter().chain(own.unwrap_or_default()).collect();
         }
