@@ -41,7 +41,7 @@ struct Args {
     #[arg(value_name = "FILE")]
     file: String,
     /// What to write
-    #[arg(value_name = "RANGE", required = true, num_args = 1.., allow_hyphen_values = true)]
+    #[arg(value_name = "RANGE|MAPPING", required = true, num_args = 1.., allow_hyphen_values = true)]
     range: Vec<String>,
 }
 

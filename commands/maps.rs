@@ -31,7 +31,7 @@ pub(super) const COMMAND: Command = Command {
 #[derive(clap::Parser)]
 struct Args {
     /// A part of a name, or an address
-    #[arg(value_name = "WORD|ADDR", allow_hyphen_values = true)]
+    #[arg(value_name = "MAPPING|ADDR", allow_hyphen_values = true)]
     filter: Option<String>,
 }
 

@@ -55,7 +55,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
             _ if one.commands.len() < MOST_COMMANDS => one.commands.push(command),
             _ => full = true,
         }
-        commands.clone_from(&one.commands);
+        commands.clone_from(one.commands);
     })?;
     if full {
         let message = format!("on: breakpoint {number} runs {MOST_COMMANDS} commands already");

@@ -10,8 +10,9 @@ use crate::addr::{Pid, Tid};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::event::{end_words, show_late, why_words};
 use crate::session::page::{Page, Span, Style};
+use crate::session::settings::{ALL, Settings};
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Session, Show, Words, duration};
-use crate::target::{End, Origin, StopReport};
+use crate::target::{End, Kind, Origin, Protection, REGISTERS, StopReport};
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
@@ -30,6 +31,9 @@ pub(super) const COMMAND: Command = Command {
 #[derive(clap::Parser)]
 struct Args {}
 
+/// The settings that change what processes do.
+const STEERING: [&str; 3] = ["scheduler-locking", "follow-fork", "schedule-multiple"];
+
 #[derive(Serialize, JsonSchema)]
 struct Status {
     process: Option<ProcessStatus>,
@@ -37,6 +41,17 @@ struct Status {
     ended: Option<Ended>,
     /// The leash in milliseconds.
     leash_ms: Option<f64>,
+    /// How many catchpoints are set.
+    catchpoints: usize,
+    /// Settings of how processes run and are followed, where they are not the usual ones.
+    limits: Vec<Limit>,
+}
+
+/// A setting that is not the usual one.
+#[derive(Serialize, JsonSchema)]
+struct Limit {
+    name: &'static str,
+    value: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -72,6 +87,15 @@ struct ProcessStatus {
     leash_left_ms: Option<f64>,
     /// How many breakpoints are set.
     breakpoints: usize,
+    /// How many watchpoints are set.
+    watchpoints: usize,
+    /// How many tracepoints are set.
+    tracepoints: usize,
+    /// How many of the debug registers are in use, of 4.
+    debug_registers_in_use: usize,
+    /// What would become of the process if godbg were killed now.
+    #[serde(flatten)]
+    protection: Protection,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
@@ -82,12 +106,24 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         process: process_status(session),
         ended: ended.map(|last| Ended { process: last.process, end: last.end }),
         leash_ms: session.settings.leash.map(millis),
+        catchpoints: session.rules().catches.list().len(),
+        limits: limits(&session.settings),
     })))
+}
+
+fn limits(settings: &Settings) -> Vec<Limit> {
+    let usual = Settings::default();
+    let named = ALL.iter().filter(|setting| STEERING.contains(&setting.name));
+    let changed = named.filter(|setting| setting.get(settings) != setting.get(&usual));
+    changed.map(|setting| Limit { name: setting.name, value: setting.get(settings) }).collect()
 }
 
 fn process_status(session: &Session) -> Option<ProcessStatus> {
     let process = session.current()?;
     let held = process.held();
+    let set = process.breakpoints();
+    let tracepoints = set.iter().filter(|one| one.trace.is_some()).count();
+    let watchpoints = set.iter().filter(|one| one.trace.is_none() && matches!(one.kind, Kind::Watch(_))).count();
     Some(ProcessStatus {
         process: process.pid(),
         name: process.name().to_owned(),
@@ -101,7 +137,11 @@ fn process_status(session: &Session) -> Option<ProcessStatus> {
         tracer: process.tracer(),
         held_ms: process.held_for().map(millis),
         leash_left_ms: session.leash_left().map(millis),
-        breakpoints: 0,
+        breakpoints: set.len() - watchpoints - tracepoints,
+        watchpoints,
+        tracepoints,
+        debug_registers_in_use: process.debug_registers_in_use(),
+        protection: process.protection(),
     })
 }
 
@@ -116,8 +156,8 @@ fn show_millis(millis: f64) -> String {
 impl Show for Status {
     fn show(&self, page: &mut Page) {
         if let Some(process) = &self.process {
-            process.show(page, self.leash_ms);
-            return;
+            process.show(page, self);
+            return self.show_limits(page);
         }
         match &self.ended {
             Some(ended) => {
@@ -128,11 +168,29 @@ impl Show for Status {
         if let Some(leash) = self.leash_ms {
             row(page, "leash", format!("{}, for the next process", show_millis(leash)));
         }
+        if self.catchpoints > 0 {
+            row(page, "breakpoints", format!("{}, for the next process", count(self.catchpoints, "catchpoint")));
+        }
+        self.show_limits(page);
     }
 }
 
+impl Status {
+    fn show_limits(&self, page: &mut Page) {
+        let words: Vec<String> = self.limits.iter().map(|limit| format!("{} {}", limit.name, limit.value)).collect();
+        if !words.is_empty() {
+            row(page, "settings", words.join(", "));
+        }
+    }
+}
+
+/// `2 breakpoints`.
+fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 impl ProcessStatus {
-    fn show(&self, page: &mut Page, leash: Option<f64>) {
+    fn show(&self, page: &mut Page, status: &Status) {
         let why = self.stop.as_ref().map(|stop| format!(", {}", why_words(&stop.why))).unwrap_or_default();
         page.spans(vec![
             Span::new(format!("process {} ({}): ", self.process, self.name), Style::Strong),
@@ -153,14 +211,35 @@ impl ProcessStatus {
         if let Some(held) = self.held_ms {
             row(page, "held for", show_millis(held));
         }
-        let leash = match (leash, self.leash_left_ms) {
+        let leash = match (status.leash_ms, self.leash_left_ms) {
             (None, _) => "off: it is held until continue or detach".into(),
             (Some(leash), None) => format!("{} (counts while it is held)", show_millis(leash)),
             (Some(leash), Some(left)) => format!("{} left of {}", show_millis(left), show_millis(leash)),
         };
         row(page, "leash", leash);
-        let breakpoints = if self.breakpoints == 0 { "none".into() } else { self.breakpoints.to_string() };
-        row(page, "breakpoints", breakpoints);
+        row(page, "breakpoints", self.breakpoint_words(status.catchpoints));
+        match &self.protection {
+            Protection::NotNeeded | Protection::EndsWithGodbg => {}
+            Protection::Guarded => row(page, "guardian", "waits, and repairs the process should godbg be killed"),
+            Protection::Unguarded { why } => row(page, "guardian", format!("none: {why}")),
+        }
+    }
+
+    /// `1 breakpoint, 1 watchpoint, 2 catchpoints; 1 of 4 debug registers in use`.
+    fn breakpoint_words(&self, catchpoints: usize) -> String {
+        let counts = [
+            (self.breakpoints, "breakpoint"),
+            (self.watchpoints, "watchpoint"),
+            (self.tracepoints, "tracepoint"),
+            (catchpoints, "catchpoint"),
+        ];
+        let words: Vec<String> =
+            counts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| count(*number, word)).collect();
+        let registers = match self.debug_registers_in_use {
+            0 => String::new(),
+            used => format!("; {used} of {REGISTERS} debug registers in use"),
+        };
+        if words.is_empty() { "none".into() } else { words.join(", ") + &registers }
     }
 }
 

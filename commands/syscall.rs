@@ -29,7 +29,7 @@ pub(super) const COMMAND: Command = Command {
 #[derive(clap::Parser)]
 struct Args {
     /// The call's name, or its number
-    #[arg(value_name = "NAME|NUMBER")]
+    #[arg(value_name = "CALL|NUMBER")]
     call: String,
     /// Up to six arguments: integers, decimal or hexadecimal (0x…), negative ones too
     #[arg(value_name = "ARG", allow_hyphen_values = true, value_parser = integer)]

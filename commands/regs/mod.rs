@@ -36,7 +36,7 @@ pub(super) const COMMAND: Command = Command {
 #[derive(clap::Parser)]
 struct Args {
     /// Registers (rax, eax, xmm0, xmm0.v4_float[1], zf, …) or groups: general, fp, vec, all
-    #[arg(value_name = "NAME|general|fp|vec|all")]
+    #[arg(value_name = "REGISTER|general|fp|vec|all")]
     names: Vec<String>,
 }
 

@@ -135,12 +135,16 @@ impl Session {
     /// Runs what is to be run at a stop that no command waits for.
     fn run_due_hooks(&mut self) {
         let Some(report) = self.hook_due.take() else { return };
-        if hooks::after_stop(self, &report).goes_on
+        let after = hooks::after_stop(self, &report);
+        if after.goes_on
             && let Some(process) = &mut self.process
             && process.held().is_some()
         {
             // An error: it is ending, which comes next.
-            let _ = process.resume(false);
+            let resumed = process.resume(false).is_ok() && process.held().is_none();
+            if resumed && !after.silent {
+                self.tell(News::Resumed { process: report.process });
+            }
             self.pass_on_news();
         }
     }

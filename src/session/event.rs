@@ -237,6 +237,7 @@ impl Show for News {
                 page.line(format!("  {file}: {done} of {total} written ({percent} %)"));
             }
             News::Missed { events } => page.line(format!("{events} earlier events were dropped: nobody read them")),
+            News::Resumed { process } => page.line(format!("process {process} runs on")),
             News::LeashOver { process, held_ms } => {
                 let held = duration::show(std::time::Duration::from_millis(*held_ms));
                 let text = format!(

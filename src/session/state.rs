@@ -1,6 +1,7 @@
 //! The session itself: the current process, the selected thread, the settings, and what commands ask of them. What
 //! changes the process as a whole is in `control`, waits in `attending`, several processes in `processes`.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,6 +52,10 @@ pub struct Prompt {
 pub struct Completions {
     /// The numbers of the process's threads.
     pub threads: Vec<u32>,
+    /// The numbers of breakpoints and catchpoints.
+    pub breakpoints: Vec<u32>,
+    /// The names of the process's mappings, each once.
+    pub mappings: Vec<String>,
     /// The processes that there are, with their names.
     pub processes: Vec<(Pid, String)>,
 }
@@ -126,6 +131,13 @@ pub struct Session {
     pub(super) claimed: bool,
     /// A stop of the background at which commands are to be run.
     pub(super) hook_due: Option<StopReport>,
+}
+
+/// A process whose mappings cannot be read has no names.
+fn mapping_names(process: &Process) -> Vec<String> {
+    let mappings = process.mappings().unwrap_or_default();
+    let names: BTreeSet<&str> = mappings.iter().filter_map(|mapping| mapping.name.as_deref()).collect();
+    names.into_iter().map(|name| name.trim_end_matches(" (deleted)").to_owned()).collect()
 }
 
 fn rules() -> Rc<Rules> {
@@ -231,6 +243,8 @@ impl Session {
         let threads = self.process.as_ref().map(Process::thread_numbers).unwrap_or_default();
         Completions {
             threads: threads.into_iter().map(|(number, _)| number).collect(),
+            breakpoints: self.point_numbers(),
+            mappings: self.process.as_ref().map(mapping_names).unwrap_or_default(),
             processes: target::others().into_iter().map(|candidate| (candidate.pid, candidate.name)).collect(),
         }
     }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use clap::Arg;
 
+use super::words;
 use crate::session::page::is_hostile;
 use crate::session::settings;
 use crate::session::{Command, Commands, Completions, Group, Words};
@@ -18,6 +19,10 @@ pub enum Want {
     Process,
     /// The number of a thread.
     Thread,
+    /// The number of a breakpoint or catchpoint.
+    Breakpoint,
+    /// The name of a mapping.
+    Mapping,
     /// A file or folder.
     File,
     /// A program: of PATH, or a file.
@@ -53,6 +58,10 @@ const MOST_PROGRAMS: usize = 5000;
 /// Looks at the text before the cursor.
 pub fn spot(commands: Commands, before: &str) -> Spot {
     let start = word_start(before);
+    if let Some(at) = register_start(commands, before, start) {
+        let registers = words::registers().into_iter().map(|name| Want::Word(format!("${name}"))).collect();
+        return Spot { start: at, word: before[at..].to_owned(), wants: registers };
+    }
     let word = before[start..].trim_start_matches(['"', '\'']).to_owned();
     let wants = if before.trim_start().starts_with('!') {
         vec![Want::File]
@@ -61,6 +70,19 @@ pub fn spot(commands: Commands, before: &str) -> Spot {
     };
     Spot { start, word, wants }
 }
+
+/// Where a register's `$` stands before the cursor, in the words of a command that takes expressions.
+fn register_start(commands: Commands, before: &str, start: usize) -> Option<usize> {
+    let at = before[start..].rfind('$')? + start;
+    let name = &before[at + 1..];
+    let typed = |words: &str| shlex::split(words).unwrap_or_default();
+    let takes_text = commands.find(&typed(&before[..start])).is_ok_and(|found| TEXT.contains(&found.command.name));
+    let fits = name.chars().all(|c| c.is_ascii_alphanumeric()) && !before.trim_start().starts_with('!');
+    (start > 0 && fits && !takes_text).then_some(at)
+}
+
+/// Commands whose words are not godbg's: a `$` there is no register.
+const TEXT: [&str; 5] = ["echo", "shell", "exec", "source", "help"];
 
 /// Where the last word begins; at the end if the text ends in a space.
 fn word_start(text: &str) -> usize {
@@ -93,14 +115,49 @@ fn command_wants(commands: Commands, words: &[String], typed: &str, depth: usize
         let seconds: Vec<&str> =
             names().filter_map(|name| name.strip_prefix(first.as_str())?.strip_prefix(' ')).collect();
         if !seconds.is_empty() {
-            return words_wanted(seconds);
+            // `delete breakpoints`, but `delete 3` too.
+            let behind = commands.find(words).ok().filter(|_| depth < DEEPEST && names().any(|name| name == first));
+            let own = behind.map(|found| argument_wants(commands, found.command, &[], typed, depth));
+            return words_wanted(seconds).into_iter().chain(own.unwrap_or_default()).collect();
         }
     }
     match commands.find(words) {
-        Ok(found) if found.command.words == Words::Raw => vec![Want::File],
+        Ok(found) if found.command.words == Words::Raw && depth < DEEPEST => {
+            raw_wants(commands, found.command, &found.words(words), typed, depth)
+        }
         Ok(found) if depth < DEEPEST => argument_wants(commands, found.command, &found.words(words), typed, depth),
         _ => Vec::new(),
     }
+}
+
+/// The same for a command that takes its words as they were typed: by the place of the word in `N [COMMAND]`, or by the
+/// word before it, as in `--in MAPPING`.
+fn raw_wants(commands: Commands, command: &Command, words: &[String], typed: &str, depth: usize) -> Vec<Want> {
+    let mut grammar = (command.args)().name(command.name);
+    grammar.build();
+    let shown = grammar.get_positionals().flat_map(value_names).collect::<Vec<_>>().join("|");
+    let words: Vec<String> = words.iter().flat_map(|word| word.split_whitespace()).map(str::to_owned).collect();
+    let parts: Vec<Vec<&str>> = shown
+        .split_whitespace()
+        .map(|part| part.split(['[', ']', '|']).filter(|name| !name.is_empty()).collect())
+        .collect();
+    if typed.starts_with('-') {
+        return words_wanted(parts.concat().into_iter().filter(|name| name.starts_with('-')));
+    }
+    if let Some(at) = parts.iter().position(|part| part.contains(&"COMMAND")).filter(|at| *at < words.len()) {
+        return command_wants(commands, &words[at..], typed, depth + 1);
+    }
+    let behind =
+        words.last().and_then(|last| parts.iter().position(|part| is_literal(last) && part.contains(&&**last)));
+    let part = parts.get(behind.map_or(words.len(), |at| at + 1)).cloned().unwrap_or_default();
+    let thread = words.last().is_some_and(|last| last == "thread");
+    part.into_iter()
+        .flat_map(|name| match name {
+            "N" if thread => vec![Want::Thread],
+            "COMMAND" => command_wants(commands, &[], typed, depth + 1),
+            name => name_wants(command, name, &words),
+        })
+        .collect()
 }
 
 /// What could stand behind the words of a command, by its grammar.
@@ -108,7 +165,7 @@ fn argument_wants(commands: Commands, command: &Command, words: &[String], typed
     let mut grammar = (command.args)().name(command.name);
     grammar.build();
     let positionals: Vec<&Arg> = grammar.get_positionals().collect();
-    let (mut place, mut before, mut options) = (0, "", true);
+    let (mut place, mut options) = (0, true);
     let mut rest = words.iter().enumerate();
     while let Some((at, word)) = rest.next() {
         if options && word == "--" {
@@ -117,7 +174,7 @@ fn argument_wants(commands: Commands, command: &Command, words: &[String], typed
         }
         if options && let Some(option) = grammar.get_opts().find(|option| is_named(option, word)) {
             if rest.next().is_none() {
-                return value_wants(option, before);
+                return value_wants(command, option, words);
             }
             continue;
         }
@@ -132,7 +189,6 @@ fn argument_wants(commands: Commands, command: &Command, words: &[String], typed
             // What stands behind a program's name is the program's own.
             return vec![Want::File];
         }
-        before = word;
         place += usize::from(!takes_several(positional));
     }
     if options && typed.starts_with('-') {
@@ -140,7 +196,7 @@ fn argument_wants(commands: Commands, command: &Command, words: &[String], typed
     }
     match positionals.get(place) {
         Some(positional) if takes_command(positional) => command_wants(commands, &[], typed, depth + 1),
-        Some(positional) => value_wants(positional, before),
+        Some(positional) => value_wants(command, positional, words),
         None => Vec::new(),
     }
 }
@@ -172,29 +228,52 @@ fn option_wants(grammar: &clap::Command) -> Vec<Want> {
     names.map(Want::Word).collect()
 }
 
-/// What a value can be, by its name in the grammar; `before` is the word before it.
-fn value_wants(arg: &Arg, before: &str) -> Vec<Want> {
-    let mut wants: Vec<Want> =
-        arg.get_possible_values().iter().map(|value| Want::Word(value.get_name().to_owned())).collect();
-    for name in value_names(arg) {
+/// What a value can be, by its name in the grammar.
+fn value_wants(command: &Command, arg: &Arg, words: &[String]) -> Vec<Want> {
+    let possible = arg.get_possible_values();
+    let mut wants: Vec<Want> = possible.iter().map(|value| Want::Word(value.get_name().to_owned())).collect();
+    let names: Vec<&str> = value_names(arg).collect();
+    // Which of the two is meant the first word says: `catch signal SIG`, `catch syscall CALL`.
+    let both = names.contains(&"SIG") && names.contains(&"CALL");
+    let first = words.first().map_or("", String::as_str);
+    for name in names {
         match name {
-            "PID" | "NAME" => wants.push(Want::Process),
-            "N" | "TID" if value_names(arg).count() > 1 => wants.push(Want::Thread),
-            "FILE" | "DIR" | "PATH" => wants.push(Want::File),
-            "PROG" => wants.push(Want::Program),
-            "SETTING" => wants.extend(words_wanted(settings::ALL.iter().map(|setting| setting.name))),
-            "VALUE" => {
-                let setting = settings::ALL.iter().find(|setting| setting.name == before);
-                wants.extend(words_wanted(
-                    setting.into_iter().flat_map(|s| s.values.split('|')).filter(|v| is_literal(v)),
-                ));
-            }
-            name if is_literal(name) => wants.push(Want::Word(name.to_owned())),
-            _ => {}
+            "SIG" | "all" if both && first != "signal" => {}
+            "CALL" if both && first != "syscall" => {}
+            name => wants.extend(name_wants(command, name, words)),
         }
     }
     wants.dedup();
     wants
+}
+
+/// What a name in a grammar stands for, behind these words.
+fn name_wants(command: &Command, name: &str, words: &[String]) -> Vec<Want> {
+    let listed = |words: Vec<String>| words.into_iter().map(Want::Word).collect();
+    match name {
+        "PID" | "NAME" => vec![Want::Process],
+        "TID" => vec![Want::Thread],
+        "N" if command.group == Group::Breakpoints => vec![Want::Breakpoint],
+        "FILE" | "DIR" | "PATH" | "SHELL_COMMAND" => vec![Want::File],
+        "PROG" => vec![Want::Program],
+        "MAPPING" => vec![Want::Mapping],
+        "REGISTER" => listed(words::registers()),
+        "SIG" => listed(words::signals()),
+        "CALL" => listed(words::syscalls()),
+        "group:NAME" => listed(words::call_groups()),
+        "SETTING" => words_wanted(settings::ALL.iter().map(|setting| setting.name)),
+        "VALUE" => {
+            let before = words.last().map_or("", String::as_str);
+            let setting = settings::ALL.iter().find(|setting| setting.name == before);
+            words_wanted(setting.into_iter().flat_map(|s| s.values.split('|')).filter(|v| is_literal(v)))
+        }
+        name if name.starts_with("[no]") => {
+            let word = &name["[no]".len()..];
+            listed(vec![word.to_owned(), format!("no{word}")])
+        }
+        name if is_literal(name) => words_wanted([name]),
+        _ => Vec::new(),
+    }
 }
 
 /// `all`, `off`, `&` stand for themselves; `TID`, `DURATION` for a value.
@@ -220,10 +299,19 @@ fn of_want(want: &Want, word: &str, facts: &Completions) -> Vec<Candidate> {
     match want {
         Want::Word(text) => vec![plain(text.clone())],
         Want::Thread => facts.threads.iter().map(|number| plain(number.to_string())).collect(),
+        Want::Breakpoint => facts.breakpoints.iter().map(|number| plain(number.to_string())).collect(),
+        Want::Mapping => facts.mappings.iter().filter_map(|name| mapping(name, word)).map(plain).collect(),
         Want::Process => facts.processes.iter().filter_map(|(pid, name)| process(pid.0, name, word)).collect(),
         Want::Program if !word.is_empty() && !word.contains('/') => programs(word).into_iter().map(plain).collect(),
         Want::Program | Want::File => Vec::new(),
     }
+}
+
+/// A mapping by its file's name, or by its path once a slash has been typed.
+fn mapping(name: &str, word: &str) -> Option<String> {
+    let text = if word.starts_with('/') { name } else { name.rsplit('/').next().unwrap_or(name) };
+    let clean = !text.is_empty() && !text.chars().any(|c| is_hostile(c) || c.is_whitespace() || "\"'\\".contains(c));
+    clean.then(|| text.to_owned())
 }
 
 /// A process by its pid, or by its name once a letter has been typed.
@@ -257,6 +345,8 @@ mod tests {
     fn complete(before: &str) -> Vec<String> {
         let facts = Completions {
             threads: (1..=12).collect(),
+            breakpoints: vec![1, 3, 14],
+            mappings: vec!["/usr/lib/libc.so.6".into(), "[stack]".into(), "e\x1bvil".into()],
             processes: vec![(Pid(77), "postgres".into()), (Pid(1311), "goforloop".into()), (Pid(8), "e\x1bvil".into())],
         };
         candidates(&spot(TABLE, before), &facts).into_iter().map(|candidate| candidate.text).collect()
@@ -301,6 +391,40 @@ mod tests {
         assert_eq!(wants("exec prog -"), [Want::File]);
         assert_eq!(wants("source x"), [Want::File]);
         assert_eq!(wants("!ls x"), [Want::File]);
+    }
+
+    #[test]
+    fn registers_signals_calls_numbers_and_mappings_are_known() {
+        assert_eq!(complete("print $ri"), ["$rip"]);
+        assert_eq!(complete("set $rs"), ["$rsi", "$rsp"]);
+        assert_eq!(complete("x/4xg *(u64*)($rb"), ["$rbp", "$rbx"]);
+        assert_eq!(complete("break *1 if $r8"), ["$r8"]);
+        assert_eq!(complete("on 3 print $rip"), ["$rip"]);
+        assert_eq!(complete("echo $ri"), [""; 0]);
+        assert_eq!(complete("$ri"), [""; 0]);
+        assert_eq!(complete("regs ri"), ["rip"]);
+        assert_eq!(complete("regs rip ve"), ["vec"]);
+        for line in ["clear ", "enable ", "disable 3 ", "condition ", "ignore ", "on "] {
+            assert_eq!(complete(line), ["1", "3", "14"], "{line}");
+        }
+        assert_eq!(complete("delete "), ["1", "14", "3", "breakpoints"]);
+        assert_eq!(complete("on 3 detac"), ["detach"]);
+        assert_eq!(complete("on 3 try clear 1"), ["1", "14"]);
+        assert_eq!(complete("break *1 thread 1"), ["1", "10", "11", "12"]);
+        assert_eq!(complete("handle SIGUSR"), ["SIGUSR1", "SIGUSR2"]);
+        assert_eq!(complete("handle SIGUSR1 nos"), ["nostop"]);
+        assert_eq!(complete("signal SIGTER"), ["SIGTERM"]);
+        assert_eq!(complete("catch s"), ["signal", "syscall"]);
+        assert_eq!(complete("catch signal SIGUSR1 SIGV"), ["SIGVTALRM"]);
+        assert_eq!(complete("catch syscall SIG"), [""; 0]);
+        assert_eq!(complete("catch syscall opena"), ["openat", "openat2"]);
+        assert_eq!(complete("catch syscall group:ne"), ["group:network"]);
+        assert_eq!(complete("syscall getpp"), ["getppid"]);
+        assert_eq!(complete("maps li"), ["libc.so.6"]);
+        assert_eq!(complete("find --i"), ["--in"]);
+        assert_eq!(complete("find --in [s"), ["[stack]"]);
+        assert_eq!(complete("dump out /usr/lib/li"), ["/usr/lib/libc.so.6"]);
+        assert_eq!(complete("set scheduler-locking o"), ["off", "on"]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Assistant {
     }
 
     fn facts(&self, wants: &[Want]) -> Completions {
-        if !wants.iter().any(|want| matches!(want, Want::Process | Want::Thread)) {
+        if !wants.iter().any(|want| matches!(want, Want::Process | Want::Thread | Want::Breakpoint | Want::Mapping)) {
             return Completions::default();
         }
         // A bug there has let the process go, and is told with the next command.

@@ -15,6 +15,7 @@ mod repl;
 mod runner;
 mod screen;
 mod script;
+mod words;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};

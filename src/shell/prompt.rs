@@ -1,6 +1,6 @@
 //! The prompt's text, and how it changes while a line is being edited. Pure.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::session::{Event, Prompt, RunState};
@@ -32,7 +32,10 @@ fn whole_seconds(left: Duration) -> u64 {
 
 /// What has become of the process since the prompt was shown.
 #[derive(Default)]
-pub struct Since(AtomicU8);
+pub struct Since {
+    shown: AtomicI32,
+    state: AtomicU8,
+}
 
 const NOTHING: u8 = 0;
 const STOPPED: u8 = 1;
@@ -41,24 +44,27 @@ const ENDED: u8 = 3;
 
 impl Since {
     /// A new prompt is shown, which says how things are.
-    pub fn reset(&self) {
-        self.0.store(NOTHING, Ordering::Relaxed);
+    pub fn reset(&self, prompt: &Prompt) {
+        self.shown.store(prompt.process.map_or(0, |(pid, _)| pid.0), Ordering::Relaxed);
+        self.state.store(NOTHING, Ordering::Relaxed);
     }
 
-    /// Takes note of an event.
+    /// Takes note of an event of the process that the prompt shows.
     pub fn note(&self, event: &Event) {
-        let state = match event {
-            Event::Happened(News::Stopped(_)) => STOPPED,
-            Event::Happened(News::LeashOver { .. }) => RUNNING,
-            Event::Happened(News::Ended { .. }) => ENDED,
+        let (process, state) = match event {
+            Event::Happened(News::Stopped(report)) => (report.process, STOPPED),
+            Event::Happened(News::LeashOver { process, .. } | News::Resumed { process }) => (*process, RUNNING),
+            Event::Happened(News::Ended { process, .. }) => (*process, ENDED),
             _ => return,
         };
-        self.0.store(state, Ordering::Relaxed);
+        if process.0 == self.shown.load(Ordering::Relaxed) {
+            self.state.store(state, Ordering::Relaxed);
+        }
     }
 
     /// The prompt as it should read now, of the same width: the line behind it stands where it stands. `None`: as it was.
     pub fn apply(&self, prompt: &str) -> Option<String> {
-        let state = match self.0.load(Ordering::Relaxed) {
+        let state = match self.state.load(Ordering::Relaxed) {
             STOPPED => "stopped",
             RUNNING => "running",
             ENDED => "exited",
@@ -99,7 +105,10 @@ mod tests {
     #[test]
     fn it_changes_under_the_line_without_changing_its_width() {
         let since = Since::default();
-        let shown = text(&prompt(RunState::Stopped, Some(9000)));
+        let before = prompt(RunState::Stopped, Some(9000));
+        since.reset(&before);
+        let shown = text(&before);
+        since.note(&News::LeashOver { process: Pid(4), held_ms: 9000 }.into());
         assert_eq!(since.apply(&shown), None);
         since.note(&News::LeashOver { process: Pid(1311), held_ms: 9000 }.into());
         assert_eq!(since.apply(&shown).as_deref(), Some("[1311 running]           godbg> "));
@@ -107,7 +116,9 @@ mod tests {
         since.note(&News::Ended { process: Pid(1311), end: crate::target::End::Exited { status: 0 } }.into());
         assert_eq!(since.apply("[1311 running] godbg> ").as_deref(), Some("[1311 exited]  godbg> "));
         assert_eq!(since.apply("godbg> "), None);
-        since.reset();
+        since.note(&News::Resumed { process: Pid(1311) }.into());
+        assert_eq!(since.apply("[1311 stopped] godbg> ").as_deref(), Some("[1311 running] godbg> "));
+        since.reset(&before);
         assert_eq!(since.apply(&shown), None);
     }
 }

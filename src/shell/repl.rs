@@ -79,13 +79,13 @@ impl<'a> Repl<'a> {
 
     /// Reads one line at the prompt; events are shown above it meanwhile.
     fn read(&mut self) -> Result<Typed, Stop> {
-        self.since.reset();
         let prompt: Prompt = self.runner.run(|session| {
             session.interactive = true;
             session.take_request();
             session.reclaim_terminal();
             session.prompt()
         })?;
+        self.since.reset(&prompt);
         self.assistant().color.set(self.runner.screen().look().color);
         let outbox = self.runner.handle().outbox();
         outbox.set_at_prompt(true);

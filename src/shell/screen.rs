@@ -73,6 +73,8 @@ impl Screen {
     /// Shows a failure. `place` is where in which script it happened.
     pub fn failure(&self, command: &str, failure: &Failure, place: Option<&str>) {
         match self.format {
+            // The place names the command already.
+            Format::Text if place.is_some() => self.complain(&without_name(failure, command), place),
             Format::Text => self.complain(failure, place),
             Format::Json => self.write(&json::failure(command, failure)),
         }
@@ -155,6 +157,29 @@ fn wants_color(color: Color, stream: &impl IsTerminal) -> bool {
         Color::Auto => {
             let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             stream.is_terminal() && !refused && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+        }
+    }
+}
+
+/// A failure whose message does not begin with the first word of its command.
+fn without_name(failure: &Failure, command: &str) -> Failure {
+    let name = command.split_whitespace().next().unwrap_or_default();
+    let rest = failure.message.strip_prefix(name).and_then(|rest| rest.strip_prefix(": "));
+    Failure { message: rest.unwrap_or(&failure.message).to_owned(), ..failure.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_its_place_names_is_not_named_again() {
+        for (command, message, expected) in [
+            ("sleep abc", "sleep: invalid value", "invalid value"),
+            ("  c x", "continue: no such word", "continue: no such word"),
+            ("sleep abc", "sleep lasts too long", "sleep lasts too long"),
+        ] {
+            assert_eq!(without_name(&Failure::plain(message), command).message, expected, "{command}");
         }
     }
 }

@@ -24,6 +24,7 @@ mod memory;
 mod news;
 mod outside;
 mod process;
+mod protection;
 mod registers;
 mod release;
 mod report;
@@ -39,7 +40,9 @@ mod thread;
 mod trap_flag;
 
 pub use attach::{AttachFacts, attach, refusal};
-pub use breakpoints::{Access, Breakpoint, Goal, Kind, NewBreakpoint, Repaired, guard, journal_folder, repair};
+pub use breakpoints::{
+    Access, Breakpoint, Goal, Kind, NewBreakpoint, REGISTERS, Repaired, guard, journal_folder, repair,
+};
 pub use calls::{CallResult, call_number, refuse_call};
 pub use catches::{Catch, Catches, Catchpoint, Caught};
 pub use error::{Error, Result};
@@ -51,6 +54,7 @@ pub use listing::{Place, ThreadFacts};
 pub use memory::Fault;
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, TracedValue, Why};
 pub use process::{Origin, Process};
+pub use protection::Protection;
 pub use registers::RegisterFault;
 pub use release::{Leaving, Released};
 pub use resume::Resumed;

@@ -291,6 +291,11 @@ pub enum News {
         /// How long it had been held, in milliseconds.
         held_ms: u64,
     },
+    /// What `on` has a breakpoint run let it run on, after a stop that was told.
+    Resumed {
+        /// The process.
+        process: Pid,
+    },
     /// A file is being written: told to people who wait for it.
     Progress {
         /// The process.

@@ -20,6 +20,7 @@ mod letting_go;
 mod machine_code;
 mod memory;
 mod oracle;
+mod points;
 mod readme;
 mod registers;
 mod schema;

@@ -126,6 +126,39 @@ fn completion_of_commands_options_files_and_pids() {
 }
 
 #[test]
+fn completion_of_numbers_registers_signals_calls_and_mappings() {
+    let target = Fixture::start("memory", &[]);
+    let mut godbg = attached(target.pid());
+    for line in ["break *$pc", "catch fork"] {
+        godbg.line(line);
+        godbg.expect("point");
+    }
+    for (typed, completed) in [
+        ("clear 2\t", "clear 2"),
+        ("print $ri\t", "print $rip"),
+        ("set $rsp\t", "set $rsp"),
+        ("x/2xg *(u64*)($rb\t", "x/2xg *(u64*)($rb"),
+        ("regs gs_\t", "regs gs_base"),
+        ("handle SIGUSR1 nos\t", "handle SIGUSR1 nostop"),
+        ("catch sig\t", "catch signal"),
+        ("catch syscall getpp\t", "catch syscall getppid"),
+        ("syscall getpp\t", "syscall getppid"),
+        ("find --in [sta\t", "find --in [stack]"),
+        ("maps [sta\t", "maps [stack]"),
+        ("set follow-fork ch\t", "set follow-fork child"),
+    ] {
+        godbg.send(typed);
+        godbg.wait_screen(completed, |screen| screen.cursor_row().contains(&format!("godbg> {completed}")));
+        godbg.send(CTRL_C);
+        godbg.expect_prompt(&format!("[{} stopped] godbg>", target.pid()));
+    }
+    godbg.send("clear \t\t");
+    godbg.wait_screen("both numbers", |screen| {
+        screen.rows().iter().any(|row| row.split_whitespace().take(2).eq(["1", "2"]))
+    });
+}
+
+#[test]
 fn hints_show_behind_the_cursor_and_are_not_run() {
     let mut godbg = Pty::at_prompt(Godbg::new());
     godbg.line("echo a rather long 'line'");
@@ -300,4 +333,46 @@ fn an_empty_line_goes_on_where_the_last_look_ended() {
         godbg.expect(expected);
         godbg.expect_prompt(&format!("[{} stopped] godbg>", target.pid()));
     }
+}
+
+#[test]
+fn an_empty_line_repeats_steps_and_continue_and_the_prompt_says_stopped() {
+    let target = Fixture::start("spin", &["1"]);
+    let pid = target.pid();
+    let mut godbg = attached(pid);
+    let stopped = format!("[{pid} stopped] godbg>");
+    for command in ["stepi", "nexti"] {
+        for line in [command, "", ""] {
+            let before = godbg.text().matches("thread 1").count();
+            godbg.line(line);
+            wait_until(SOON, "a step", || godbg.text().matches("thread 1").count() > before);
+            godbg.expect_prompt(&stopped);
+        }
+    }
+    godbg.line("continue &");
+    godbg.expect_prompt(&format!("[{pid} running] godbg>"));
+    godbg.line("interrupt");
+    godbg.expect_prompt(&stopped);
+    godbg.line("status");
+    godbg.expect("\n  breakpoints");
+}
+
+#[test]
+fn the_prompt_follows_a_stop_in_the_background_and_what_on_runs_at_it() {
+    let target = Fixture::start("sleeper", &["1"]);
+    let pid = target.pid();
+    let mut godbg = attached(pid);
+    for line in ["handle SIGUSR1 nopass", "catch signal SIGUSR1", "on 1 print 40 + 2", "on 1 continue", "continue &"] {
+        godbg.line(line);
+        let state = if line == "continue &" { "running" } else { "stopped" };
+        godbg.expect_prompt(&format!("[{pid} {state}] godbg>"));
+    }
+    target.signal(Signal::SIGUSR1);
+    godbg.expect("= 42\n");
+    godbg.expect("runs on\n");
+    godbg.expect_prompt(&format!("[{pid} running] godbg>"));
+    godbg.line("on 1 clear");
+    godbg.expect_prompt(&format!("[{pid} running] godbg>"));
+    target.signal(Signal::SIGUSR1);
+    godbg.expect_prompt(&format!("[{pid} stopped] godbg>"));
 }

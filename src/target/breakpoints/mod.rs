@@ -20,7 +20,7 @@ pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub(super) use sites::INT3;
 pub use table::{Breakpoint, Kind, NewBreakpoint};
-pub use watch::Access;
+pub use watch::{Access, REGISTERS};
 
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::own::StayNear;

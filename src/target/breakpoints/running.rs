@@ -261,7 +261,12 @@ impl Process {
         if pending || !self.steering.is_active() {
             return;
         }
-        if let Ok(registers) = self.tracer.registers(tid) {
+        // One that stands behind a call that was broken off makes it again first, and meets the breakpoint when it returns: were
+        // it moved past, its program would see the kernel's own error number.
+        let makes_call_again = |registers: &Registers| registers.syscall().is_some() && registers.is_broken_off();
+        if let Ok(registers) = self.tracer.registers(tid)
+            && !makes_call_again(&registers)
+        {
             self.threads.entry(tid).and_modify(|thread| thread.step_over = Some(registers.pc()));
         }
     }
