@@ -35,6 +35,8 @@ mod scene;
 pub mod search;
 mod signals;
 mod step;
+mod step_beside;
+mod step_code;
 mod syscalls;
 mod thread;
 mod trap_flag;

@@ -87,7 +87,8 @@ pub struct StopReport {
     pub process: Pid,
     /// The thread to look at first.
     pub thread: Tid,
-    /// Its number in `threads`.
+    /// Its number in `threads`. `number` is that of a breakpoint.
+    #[serde(rename = "thread_number")]
     pub number: u32,
     /// Why.
     #[serde(flatten)]

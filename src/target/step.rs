@@ -4,9 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::breakpoints::{CALL_STEP_CODE, Goal, INT3, STEP_CODE};
+use super::breakpoints::{CALL_STEP_CODE, Goal, STEP_CODE};
 use super::process::{Phase, Process};
-use super::thread::{State, Thread};
+use super::step_code::CodePage;
+use super::thread::State;
 use super::{Error, Result, StopReport, Why};
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::arch::{FlagUse, Registers};
@@ -27,9 +28,6 @@ const FOLLOW: u64 = 512;
 /// The code of a SIGTRAP by which the kernel tells that a signal's handler was entered in a step (kernel/signal.c,
 /// signal_setup_done).
 const HANDLER_CODE: i32 = 5;
-
-/// Bytes (Intel SDM volume 2, 2.3.11).
-const LONGEST_INSTRUCTION: usize = 15;
 
 /// What one step came to.
 enum Made {
@@ -128,7 +126,10 @@ impl Process {
         let signal = self.signal_for(tid, false);
         let thread = self.threads.get(&tid).ok_or(Error::Ended(self.pid))?;
         let told = matches!(thread.why, Why::Signal { .. });
-        let before = self.registers_of(tid)?;
+        let before = match code.after.take() {
+            Some(registers) => registers,
+            None => self.registers_of(tid)?,
+        };
         let made = self.step_thread(tid, signal, &before, code, wanted)?;
         if matches!(made, Made::Handler) && !told {
             self.run_handler(tid, &before, wanted)?;
@@ -154,6 +155,7 @@ impl Process {
         wanted: &mut dyn FnMut() -> bool,
     ) -> Result<Made> {
         let flags = code.flag_use(self, before.pc());
+        let plain = signal.is_none() && self.is_plain(before, flags) && !code.may_trap(self, before.pc());
         self.sync_debug(tid);
         self.threads.entry(tid).and_modify(|thread| {
             thread.step_over = None;
@@ -169,6 +171,11 @@ impl Process {
             let seen = self.await_step(tid);
             match seen {
                 Ok(Some(Report::Stopped(Stop::Signal(Signal::TRAP), _))) => {
+                    if plain && let Some(after) = self.has_moved_on(tid, before) {
+                        code.after = Some(after);
+                        self.note_step(tid);
+                        return Ok(Made::Instruction);
+                    }
                     let info = self.tracer.signal_info(tid).map_err(|_| Error::Ended(self.pid))?;
                     if info.code() == STEP_CODE && self.is_in_copy(tid) {
                         if flags == FlagUse::Set {
@@ -183,11 +190,7 @@ impl Process {
                         self.request_step(tid, None)?;
                         continue;
                     }
-                    self.threads.entry(tid).and_modify(|thread| {
-                        thread.state = State::Stopped(Stop::Signal(Signal::TRAP));
-                        thread.for_godbg = true;
-                        thread.why = Why::Step;
-                    });
+                    self.note_step(tid);
                     return Ok(match info.code() {
                         // The program steps itself: the trap is its own as well.
                         STEP_CODE | CALL_STEP_CODE if before.has_trap_flag() => self.foreign_trap(tid),
@@ -254,39 +257,25 @@ impl Process {
         }
     }
 
-    /// Where other threads run meanwhile breakpoints are in the text: the instruction is made in its copy. Where there is none
-    /// they are taken out.
-    fn enter_copy(&mut self, tid: Tid, before: &Registers) {
-        if !self.steering.sites.get(before.pc()).is_some_and(|site| site.armed) {
-            return;
-        }
-        match self.way_past(before.pc()) {
-            // ESRCH: it was killed.
-            Some(way) => drop(self.tracer.set_registers(tid, &Registers { rip: way.0, orig_rax: u64::MAX, ..*before })),
-            None => self.disarm(),
-        }
+    /// Whether nothing but a finished step can be behind a SIGTRAP with which a thread stands elsewhere than before.
+    fn is_plain(&self, before: &Registers, flags: FlagUse) -> bool {
+        flags == FlagUse::None
+            && !before.has_trap_flag()
+            && self.steering.debug_generation == 0
+            && !self.steering.sites.any_armed()
     }
 
-    /// Whether a thread is still within a copy, whose jump back is no instruction of the program's. One that stands at its
-    /// beginning has made one round of an instruction that repeats: it stands before the original again.
-    fn is_in_copy(&self, tid: Tid) -> bool {
-        if !self.steering.sites.any_armed() {
-            return false;
-        }
-        let Ok(registers) = self.tracer.registers(tid) else { return false };
-        let Some(copy) = self.steering.sites.copy_at(registers.pc()) else { return false };
-        if registers.pc() != copy.slot {
-            return true;
-        }
-        // ESRCH: it was killed.
-        let _ = self.tracer.set_registers(tid, &Registers { rip: copy.origin.0, ..registers });
-        false
+    /// The registers of a thread that stands elsewhere than before.
+    fn has_moved_on(&self, tid: Tid, before: &Registers) -> Option<Registers> {
+        self.tracer.registers(tid).ok().filter(|after| after.pc() != before.pc())
     }
 
-    /// Whether a thread that was to make one instruction has met the breakpoint in its place.
-    fn is_own_int3(&self, tid: Tid, before: &Registers) -> bool {
-        let armed = self.steering.sites.get(before.pc()).is_some_and(|site| site.armed && site.original != INT3);
-        armed && self.tracer.registers(tid).is_ok_and(|registers| registers.pc().0 == before.pc().0 + 1)
+    fn note_step(&mut self, tid: Tid) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.state = State::Stopped(Stop::Signal(Signal::TRAP));
+            thread.for_godbg = true;
+            thread.why = Why::Step;
+        }
     }
 
     /// A signal that nobody is told of came before the instruction was made: its handler runs, and then the instruction.
@@ -451,43 +440,6 @@ impl Process {
         Ok(())
     }
 
-    fn is_waiting(&self, tid: Tid) -> bool {
-        matches!(proc::thread_state(self.pid, tid), Some('S' | 'D'))
-    }
-
-    /// The thread waits for something that only another can do.
-    fn let_others_run(&mut self, tid: Tid) {
-        self.arm();
-        let others: Vec<Tid> = self.stopped_tids().into_iter().filter(|other| *other != tid).collect();
-        for other in others {
-            // ESRCH: it was killed, and its end will be reported.
-            let _ = self.let_on(other);
-        }
-    }
-
-    /// Other threads that run while one steps: what stopped for nothing that counts goes on, or the stepping thread might wait
-    /// for it for ever. What has met a breakpoint meets it again once all run.
-    fn tend_others(&mut self, tid: Tid) {
-        let runs =
-            |(other, thread): (&Tid, &Thread)| (*other != tid && thread.state == State::Running).then_some(*other);
-        let running: Vec<Tid> = self.threads.iter().filter_map(runs).collect();
-        for other in running {
-            match wait::look(other) {
-                Ok(Some(Report::Stopped(stop, _))) => {
-                    let origin = self.origin_of(other, stop);
-                    self.note_stop(other, stop, origin, Why::Interrupt);
-                    let silent = self.threads.get(&other).is_some_and(|thread| thread.why == Why::Interrupt);
-                    if silent && stop != Stop::Signal(Signal::TRAP) {
-                        // ESRCH: it was killed, and its end comes next.
-                        let _ = self.let_on(other);
-                    }
-                }
-                Ok(Some(Report::Ended(..))) => self.note_end(other),
-                Ok(None) | Err(_) => {}
-            }
-        }
-    }
-
     /// Where the steps have led: a breakpoint that stands there is met, as gdb has it.
     fn arrive(&mut self, tid: Tid) -> Why {
         let Ok(registers) = self.tracer.registers(tid) else { return Why::Step };
@@ -512,34 +464,5 @@ impl Process {
         let got = self.read_memory_partly(addr, &mut bytes).unwrap_or(0);
         bytes.truncate(got);
         bytes
-    }
-}
-
-/// The page of text in which steps are made: read once as long as they stay in it.
-#[derive(Default)]
-struct CodePage {
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl CodePage {
-    const LENGTH: u64 = 4096;
-
-    /// What the instruction at an address does with the flags. One at the end of the page may go on in the next.
-    fn flag_use(&mut self, process: &Process, pc: RuntimeAddr) -> FlagUse {
-        let code = self.at(process, pc);
-        if code.len() < LONGEST_INSTRUCTION { FlagUse::of(&process.code_at(pc)) } else { FlagUse::of(code) }
-    }
-
-    /// The bytes at an address, as far as the page goes.
-    fn at(&mut self, process: &Process, pc: RuntimeAddr) -> &[u8] {
-        let start = pc.0 & !(Self::LENGTH - 1);
-        if self.start != start || self.bytes.is_empty() {
-            self.start = start;
-            self.bytes.resize(Self::LENGTH as usize, 0);
-            let got = process.read_memory_partly(RuntimeAddr(start), &mut self.bytes).unwrap_or(0);
-            self.bytes.truncate(got);
-        }
-        self.bytes.get((pc.0 - start) as usize..).unwrap_or_default()
     }
 }

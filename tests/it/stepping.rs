@@ -275,7 +275,6 @@ fn fork_and_vfork_and_a_thread() {
 }
 
 #[test]
-#[ignore = "open: a step of pthread_join's futex wait does not let the new thread run"]
 fn a_thread_that_is_born_in_a_step_is_held() {
     let target = Fixture::start("stepping", &["thread"]);
     let answers = steer(&target, &format!("{}detach\n", "stepi 500\nthreads\n".repeat(14)));

@@ -34,6 +34,8 @@ pub(in crate::target) enum Met {
 }
 
 /// How a thread gets past what it met.
+// It is handed on by value, once for each hit: a box would be an allocation for each.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Copy, Debug)]
 pub(in crate::target) enum Past {
     /// Past the site at this address; the thread's registers as it stands behind the int3.
