@@ -12,6 +12,9 @@ use crate::kernel::Errno;
 use crate::kernel::signal::{Signal, SignalOrigin};
 use crate::kernel::wait::{self, Report, Stop};
 
+/// How long changes are taken in before the tracer thread looks at its other duties again.
+const LONGEST_ROUND: Duration = Duration::from_millis(20);
+
 /// How many changes of tracees are taken in before the tracer thread looks at its other duties again.
 const MOST_CHANGES: usize = 4096;
 
@@ -83,13 +86,17 @@ impl Process {
         }
         let mut to_look = None;
         for _ in 0..MOST_CHANGES {
-            if !matches!(self.phase, Phase::Running) {
-                return;
+            // A hit that no copy helps past holds all threads, and others may be waiting already: commands come in between.
+            if !matches!(self.phase, Phase::Running) || now.elapsed() > LONGEST_ROUND {
+                break;
             }
             match self.next_change(&mut to_look) {
                 Some((tid, report)) => self.take_change(tid, report),
                 None => return self.walks.note(now),
             }
+        }
+        if !matches!(self.phase, Phase::Running) {
+            return;
         }
         self.walks.due = Some(now);
     }
