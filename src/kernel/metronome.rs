@@ -2,7 +2,7 @@
 //! While threads are being seized a beat also takes in the ends of dead tracees, which breaks the kernel's one deadlock
 //! of ptrace with exec (below). Knows neither threads nor processes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -33,11 +33,13 @@ const BEAT: Duration = Duration::from_millis(10);
 /// The timer. It beats only between [`Metronome::start`] and the drop of what that returns.
 pub struct Metronome {
     timer: RefCell<Timer>,
+    /// How many want it to beat: one may ask for it within another.
+    wanted: Cell<u32>,
 }
 
 /// Beats until it is dropped.
 pub struct Beating<'a> {
-    timer: &'a RefCell<Timer>,
+    metronome: &'a Metronome,
 }
 
 extern "C" fn beat(_: libc::c_int) {
@@ -151,24 +153,29 @@ impl Metronome {
         SigSet::from(Signal::SIGALRM).thread_unblock()?;
         let notify = SigevNotify::SigevThreadId { signal: Signal::SIGALRM, thread_id: own::tid().0, si_value: 0 };
         let timer = Timer::new(ClockId::CLOCK_MONOTONIC, SigEvent::new(notify))?;
-        Ok(Metronome { timer: RefCell::new(timer) })
+        Ok(Metronome { timer: RefCell::new(timer), wanted: Cell::new(0) })
     }
 
     /// Starts the beat.
     pub fn start(&self) -> nix::Result<Beating<'_>> {
-        let beat = TimeSpec::from_duration(BEAT);
-        self.timer.borrow_mut().set(Expiration::IntervalDelayed(beat, beat), TimerSetTimeFlags::empty())?;
-        Ok(Beating { timer: &self.timer })
+        if self.wanted.get() == 0 {
+            let beat = TimeSpec::from_duration(BEAT);
+            self.timer.borrow_mut().set(Expiration::IntervalDelayed(beat, beat), TimerSetTimeFlags::empty())?;
+        }
+        self.wanted.set(self.wanted.get() + 1);
+        Ok(Beating { metronome: self })
     }
 }
 
 impl Drop for Beating<'_> {
     fn drop(&mut self) {
-        // Disarming a timer that exists cannot fail; a beat too many would only end a wait early.
-        let _ = self
-            .timer
-            .borrow_mut()
-            .set(Expiration::OneShot(TimeSpec::from_duration(Duration::ZERO)), TimerSetTimeFlags::empty());
+        let left = self.metronome.wanted.get() - 1;
+        self.metronome.wanted.set(left);
+        if left == 0 {
+            let never = Expiration::OneShot(TimeSpec::from_duration(Duration::ZERO));
+            // Disarming a timer that exists cannot fail; a beat too many would only end a wait early.
+            let _ = self.metronome.timer.borrow_mut().set(never, TimerSetTimeFlags::empty());
+        }
     }
 }
 
