@@ -31,9 +31,8 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let location =
         args.location.ok_or_else(|| Failure::usage("advance: a location is missing", "usage: advance LOC"))?;
-    let tid = cx.session.stopped_thread()?;
     let addresses = resolve(cx.session, &location)?;
-    let at = |addr| Goal { addr, thread: Some(tid), above: None };
+    let at = |addr| Goal { addr, thread: None, above: None };
     let goals = addresses.into_iter().map(at).collect();
     cx.session.set_goals(goals)?;
     Ok(Outcome::Reply(Reply::new(go_on(cx, false)?)))

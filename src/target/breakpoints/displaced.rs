@@ -44,6 +44,10 @@ pub fn displace(bytes: &[u8], origin: RuntimeAddr, slot: RuntimeAddr) -> Option<
     if instruction.is_invalid() {
         return None;
     }
+    // The next instruction is made together with one that writes SS (Intel SDM volume 3, 7.8.3): it must be the program's own.
+    if instruction.op_count() > 0 && instruction.op0_register() == Register::SS {
+        return None;
+    }
     let (code, done, pushed) = match instruction.flow_control() {
         FlowControl::Next | FlowControl::Return | FlowControl::IndirectBranch => with_jump_back(&instruction, slot)?,
         FlowControl::UnconditionalBranch => (encode(&[instruction], slot)?.0, SLOT, 0),
@@ -192,6 +196,7 @@ mod tests {
         for (bytes, what) in [
             (&[0x0f, 0x05][..], "syscall"),
             (&[0xe2, 0xfe], "loop"),
+            (&[0x8e, 0xd0], "mov ss, eax"),
             (&[0xcc], "int3"),
             (&[0xcd, 0x80], "int 80h"),
             (&[0x0f, 0x0b], "ud2"),
