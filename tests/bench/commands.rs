@@ -75,7 +75,9 @@ pub fn find(tool: Tool, start: u64, end: u64, text: &str) -> Option<Vec<String>>
 pub fn core(tool: Tool, file: &Path) -> Option<Vec<String>> {
     let file = file.display();
     match tool {
-        Tool::Godbg | Tool::Gdb => Some(vec![format!("gcore {file}")]),
+        // It runs while it is written, as a process does that is looked at now and then: godbg holds it for the fork alone.
+        Tool::Godbg => Some(vec!["continue &".to_owned(), format!("gcore {file}")]),
+        Tool::Gdb => Some(vec![format!("gcore {file}")]),
         Tool::Lldb => Some(vec![format!("process save-core --plugin-name=minidump --style=full {file}")]),
         Tool::Delve => Some(vec![format!("dump {file}")]),
         _ => None,
