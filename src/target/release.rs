@@ -168,6 +168,8 @@ impl Leaving {
             }
             Ok(Some(Report::Stopped(stop, _))) => {
                 let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
+                // It slept while the others' were cleared. ESRCH: it was killed.
+                let _ = tracer.set_debug_register(*tid, 7, 0);
                 let gone = !matches!(tracer.detach(*tid, signal), Err(Errno::ESRCH));
                 if gone {
                     news.push(News::LetGo { process, thread: *tid });

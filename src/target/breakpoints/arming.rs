@@ -251,9 +251,11 @@ impl Process {
             done = done.and_then(|()| tracer.set_debug_register(tid, index, slot.map_or(0, |watched| watched.addr.0)));
         }
         done = done.and_then(|()| tracer.set_debug_register(tid, 7, registers.control()));
-        if done == Err(crate::kernel::Errno::EINVAL) || done == Err(crate::kernel::Errno::ENOSPC) {
+        if (done == Err(crate::kernel::Errno::EINVAL) || done == Err(crate::kernel::Errno::ENOSPC))
+            && let Some(number) = registers.met(0xf).first().copied()
+        {
             let why = "the processor or the kernel refuses that address".to_owned();
-            self.news.push_back(News::BreakpointLost { process: self.pid, number: registers.met(0xf)[0], why });
+            self.news.push_back(News::BreakpointLost { process: self.pid, number, why });
         }
     }
 
