@@ -56,8 +56,8 @@ struct Entry {
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let Args {} = parse(&COMMAND, words)?;
+    let locations = cx.session.locations();
     let process = cx.session.process()?;
-    let locations = Locations::of(process);
     let vector = process.auxiliary_vector().map_err(fault)?;
     let entries = vector.into_iter().map(|entry| Entry::new(entry, process, &locations)).collect();
     Ok(Outcome::Reply(Reply::new(Vector { process: process.pid(), running: runs(process), entries })))

@@ -9,7 +9,7 @@ use super::thread::find;
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::session::breakpoint_words::{self, BreakWords};
 use crate::session::command::{args, no_question, parse, reply};
-use crate::session::locations::{Locations, resolve};
+use crate::session::locations::resolve;
 use crate::session::page::{Page, Span, Style};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words, duration};
 use crate::target::expr::Expr;
@@ -62,8 +62,8 @@ pub(super) struct BreakpointSet {
 
 impl BreakpointSet {
     pub(super) fn new(cx: &mut Context<'_>, number: u32, held: Option<Duration>) -> anyhow::Result<BreakpointSet> {
+        let locations = cx.session.locations();
         let process = cx.session.process()?;
-        let locations = Locations::of(process);
         let pid = process.pid();
         let found = process.breakpoints().iter().find(|one| one.number == number);
         // It may have been met, and gone, before anybody could look.

@@ -159,7 +159,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let process = cx.session.current();
     let mut breakpoints: Vec<Row> = cx.session.rules().catches.list().into_iter().map(Row::of_catchpoint).collect();
     if let Some(process) = process {
-        let locations = Locations::of(process);
+        let locations = cx.session.locations();
         breakpoints.extend(process.breakpoints().iter().map(|one| Row::new(one, &locations)));
     }
     breakpoints.sort_by_key(|row| row.number);

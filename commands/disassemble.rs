@@ -70,7 +70,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let text = args.text.unwrap_or_default();
     let wish = wish(&text)?;
-    let locations = Locations::of(cx.session.process()?);
+    let locations = cx.session.locations();
     let (start, until) = place(cx, &locations, &wish)?;
     let Code { rows, next, fault: bad } = cx.session.code(&locations, start, until)?;
     if let Some(bad) = bad.clone().filter(|_| rows.is_empty()) {

@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::find::size;
 use crate::addr::{Pid, RuntimeAddr};
 use crate::session::command::{args, no_question, parse, reply};
-use crate::session::locations::Locations;
 use crate::session::looking::{Glances, fault, note_running, runs};
 use crate::session::page::Page;
 use crate::session::ranges::{End, Range, range};
@@ -61,7 +60,7 @@ const PIECE: usize = 1 << 20;
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
-    let locations = Locations::of(cx.session.process()?);
+    let locations = cx.session.locations();
     let range = range(cx.session, &locations, &args.range.join(" "), End::Behind)?;
     let mut piece = Vec::new();
     // What cannot be read at all leaves a file that is there alone.

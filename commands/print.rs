@@ -9,7 +9,7 @@ use crate::session::command::{args, no_question, parse, reply};
 use crate::session::locations::{self, Place, parse_expr};
 use crate::session::numbers::{self, Format};
 use crate::session::page::{Page, Span, Style};
-use crate::session::{Command, Context, Failure, Group, Locations, Needs, Outcome, Reply, Show, Words};
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words};
 use crate::target::expr::{Assignment, Value};
 use crate::target::{Number, RegisterId};
 
@@ -144,7 +144,7 @@ pub(super) fn show(cx: &Context<'_>, value: Value, format: Option<Format>) -> an
     let mut text = format.show(value.bits(), size);
     match format {
         Format::Address => {
-            let locations = cx.session.current().map(Locations::of).unwrap_or_default();
+            let locations = cx.session.locations();
             let address = RuntimeAddr(value.bits());
             if let Some(words) = locations.words(address) {
                 text = format!("{text} {words}");

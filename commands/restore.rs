@@ -62,7 +62,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     // gdb's word for a file without a format.
     let words = args.place.strip_prefix(&["binary".to_owned()]).unwrap_or(&args.place);
-    let locations = Locations::of(cx.session.process()?);
+    let locations = cx.session.locations();
     let place = place(cx, &locations, &words.join(" "))?;
     let (mut file, there) = open(&args.file)?;
     let (offset, length) = part(&args.file, there, place.offset, place.length)?;

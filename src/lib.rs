@@ -8,4 +8,5 @@ pub mod commands;
 pub mod kernel;
 pub mod session;
 pub mod shell;
+pub mod symbols;
 pub mod target;

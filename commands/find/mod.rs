@@ -76,7 +76,7 @@ struct Hole {
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let text = args.text.unwrap_or_default();
-    let locations = Locations::of(cx.session.process()?);
+    let locations = cx.session.locations();
     let Wish { place, bytes, most } = pattern::wish(cx.session, &locations, &text)?;
     // One more than wanted tells whether there are more.
     let mut search = Search::new(&bytes, most + 1);

@@ -116,7 +116,7 @@ impl<'a> Source<'a> {
             general_before: session.seen().general(tid),
             extended,
             extended_before: session.seen().extended(tid),
-            locations: Locations::of(process),
+            locations: session.locations(),
         })
     }
 

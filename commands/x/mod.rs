@@ -89,7 +89,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     };
     let before = cx.session.looking.examined;
     let format = format::read(format, before)?;
-    let locations = Locations::of(cx.session.process()?);
+    let locations = cx.session.locations();
     let start = start(cx, &locations, address.trim(), format)?;
     let found = match format.letter {
         'i' => instructions(cx, &locations, start, format)?,

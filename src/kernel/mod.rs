@@ -4,6 +4,7 @@
 pub mod access;
 pub mod arch;
 pub mod descriptors;
+pub mod file_map;
 pub mod guardian;
 pub mod journal;
 pub mod maps;

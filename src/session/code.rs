@@ -87,7 +87,7 @@ impl Session {
 
     /// The instruction at which the selected thread stands, to be shown behind a step.
     pub fn next_instruction(&mut self) -> Option<CodeRow> {
-        let locations = self.current().map(Locations::of)?;
+        let locations = self.locations();
         let pc = self.pc()?;
         // What cannot be read is not shown: the step itself has been made.
         let code = self.code(&locations, pc, Until::Count(1)).ok()?;

@@ -9,13 +9,15 @@ use serde::Serialize;
 use super::Session;
 use super::failure::Failure;
 use crate::addr::RuntimeAddr;
+use crate::symbols::Store;
 use crate::target::expr::{EvalError, Expr, SyntaxError, Value};
-use crate::target::{Mapping, Mappings, Process, RegisterId, Scene};
+use crate::target::{Mapping, Mappings, Modules, Process, RegisterId, Scene};
 
 /// The names of a process at one moment: built once for each command that shows or takes addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Locations {
     mappings: Mappings,
+    modules: Modules,
     /// The process's own name and its program's path, which may differ: a program can be run by a link's name.
     program: Option<(String, String)>,
 }
@@ -36,15 +38,16 @@ pub struct Place {
 }
 
 impl Locations {
-    /// Of a process now. A process without memory has no names.
-    pub fn of(process: &Process) -> Locations {
+    /// Of a process now. A process without memory has no names. No file is read before a name is asked for.
+    pub fn of(process: &Process, store: &Store) -> Locations {
         let program = process.program().map(|path| (process.name().to_owned(), path));
-        Locations { mappings: process.mappings().unwrap_or_default(), program }
+        let mappings = process.mappings().unwrap_or_default();
+        Locations { modules: Modules::of(process.pid(), &mappings, store), mappings, program }
     }
 
     /// Of mappings that have been read already.
     pub fn new(mappings: Mappings) -> Locations {
-        Locations { mappings, program: None }
+        Locations { mappings, modules: Modules::default(), program: None }
     }
 
     /// The mappings behind it.
@@ -52,12 +55,19 @@ impl Locations {
         &self.mappings
     }
 
+    /// The files behind it.
+    pub fn modules(&self) -> &Modules {
+        &self.modules
+    }
+
     /// What is mapped at an address; `None` if nothing is.
     pub fn place(&self, address: RuntimeAddr) -> Option<Place> {
         let mapping = self.mappings.find(address)?;
         let offset = address.0 - self.mappings.base_of(mapping).0;
         let module_offset = mapping.name.as_ref().map(|_| offset);
-        Some(Place { address, module: mapping.name.clone(), module_offset, symbol: None, offset: None })
+        let found = self.modules.symbol_at(address);
+        let (symbol, offset) = found.map(|(symbol, start)| (symbol.name.to_string(), address.0 - start.0)).unzip();
+        Some(Place { address, module: mapping.name.clone(), module_offset, symbol, offset })
     }
 
     /// The same, with nothing known but the address where nothing is mapped.
@@ -70,6 +80,10 @@ impl Locations {
     /// mapped there.
     pub fn words(&self, address: RuntimeAddr) -> Option<String> {
         let mapping = self.mappings.find(address)?;
+        if let Some((symbol, start)) = self.modules.symbol_at(address) {
+            let offset = address.0 - start.0;
+            return Some(if offset == 0 { symbol.name.to_string() } else { format!("{}+{offset:#x}", symbol.name) });
+        }
         let offset = address.0 - self.mappings.base_of(mapping).0;
         let name = mapping.name.as_deref().map_or("[anon]", file_name);
         Some(if offset == 0 { name.to_owned() } else { format!("{name}+{offset:#x}") })
@@ -85,7 +99,13 @@ impl Locations {
             self.mappings.iter().find(is_called).map(|mapping| mapping.start)
         };
         let program = self.program.as_ref().filter(|(own, _)| own == name);
-        module(name).or_else(|| module(program?.1.trim_end_matches(" (deleted)")))
+        let function = |name: &str| {
+            self.modules.iter().find_map(|module| {
+                let (file, bias) = module.module()?;
+                file.symbols_named(name).first().map(|symbol| bias.runtime(symbol.start))
+            })
+        };
+        module(name).or_else(|| module(program?.1.trim_end_matches(" (deleted)"))).or_else(|| function(name))
     }
 }
 
@@ -101,7 +121,7 @@ pub fn resolve(session: &Session, text: &str) -> anyhow::Result<Vec<RuntimeAddr>
     if text.is_empty() {
         return Err(Failure::hinted("a location is missing", HINT).into());
     }
-    let locations = session.current().map(Locations::of).unwrap_or_default();
+    let locations = session.locations();
     if let Some(address) = module_offset(&locations, text) {
         return Ok(vec![address]);
     }
@@ -154,6 +174,11 @@ fn short(text: &str) -> String {
 }
 
 impl Session {
+    /// The names of the current process now; none if there is no process.
+    pub fn locations(&self) -> Locations {
+        self.current().map(|process| Locations::of(process, &self.symbols)).unwrap_or_default()
+    }
+
     /// The value of an expression: with the process's memory and the selected thread's registers, if there are any. A
     /// process that runs is read as it runs; registers fail then, with the hint to interrupt it.
     pub fn evaluate(&self, text: &str) -> anyhow::Result<Value> {
@@ -175,7 +200,7 @@ impl Session {
         let process = self.current();
         let own = OnceCell::new();
         let mut symbols = |name: &str| {
-            let names = locations.unwrap_or_else(|| own.get_or_init(|| process.map(Locations::of).unwrap_or_default()));
+            let names = locations.unwrap_or_else(|| own.get_or_init(|| self.locations()));
             names.symbol(name).map(|address| address.0)
         };
         run(&mut Scene::new(process, self.selected(), &self.variables, &mut symbols))

@@ -18,6 +18,7 @@ use super::settings::Settings;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{Bell, Poller, Terminal};
+use crate::symbols::Store;
 use crate::target::expr::Variables;
 use crate::target::{self, End, Leaving, Metronome, Process, Rules, Signal, StopReport, Tracer, Usage};
 
@@ -110,6 +111,8 @@ pub struct Session {
     /// What `x` showed last, and what an empty line runs.
     pub looking: Looking,
     pub(super) seen: Seen,
+    /// The files whose symbols have been read.
+    pub symbols: Store,
     /// Whether a person typed the command at a terminal (a script otherwise).
     pub interactive: bool,
     /// Whether what goes to standard output must be JSON lines: a child must not write there.
@@ -167,6 +170,7 @@ impl Session {
             variables: Variables::default(),
             looking: Looking::default(),
             seen: Seen::default(),
+            symbols: Store::default(),
             interactive: false,
             json: false,
             commands_on_stdin: false,

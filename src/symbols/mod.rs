@@ -1,0 +1,13 @@
+//! Files into facts: ELF, DWARF, Go's pclntab, unwind rules. Knows no process: addresses here are those of the file.
+
+mod bytes;
+mod error;
+mod facts;
+mod module;
+mod store;
+
+pub use bytes::{Bytes, Files};
+pub use error::{Result, SymbolError};
+pub use facts::{SourceFrame, SourceSpot, SymbolAt};
+pub use module::{Module, Segment};
+pub use store::{FileKey, Store};

@@ -1,0 +1,39 @@
+//! The files that have been read, each once, whoever maps them. Decides nothing about which file that is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Module, Result};
+
+/// What makes a file the same file: stat(2)'s device, inode, size and time of change. The build id is not enough: files
+/// may lie about it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileKey {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+    /// `st_size`, bytes.
+    pub size: u64,
+    /// `st_mtim`, nanoseconds since 1970.
+    pub changed: i128,
+}
+
+/// The modules that have been opened. Cheap to clone; any thread may use it.
+#[derive(Clone, Default, Debug)]
+pub struct Store {
+    modules: Arc<Mutex<HashMap<FileKey, Result<Arc<Module>>>>>,
+}
+
+impl Store {
+    /// The module of a file, read by `read` if it is the first time. A file that could not be used is not tried again.
+    pub fn module(&self, key: FileKey, read: impl FnOnce() -> Result<Module>) -> Result<Arc<Module>> {
+        let known = self.modules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let module = read().map(Arc::new);
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        modules.entry(key).or_insert(module).clone()
+    }
+}
