@@ -4,10 +4,12 @@ mod bytes;
 mod error;
 mod facts;
 mod module;
+mod section;
 mod store;
 
 pub use bytes::{Bytes, Files};
 pub use error::{Result, SymbolError};
 pub use facts::{SourceFrame, SourceSpot, SymbolAt};
 pub use module::{Module, Segment};
+pub use section::Section;
 pub use store::{FileKey, Store};

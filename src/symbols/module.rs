@@ -4,9 +4,9 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 
-use super::{Bytes, Files, Result, SourceFrame, SymbolAt, SymbolError};
+use super::{Bytes, Files, Result, Section, SourceFrame, SymbolAt, SymbolError};
 use crate::addr::LinkAddr;
 
 /// A part of a file that the loader maps (PT_LOAD).
@@ -51,6 +51,20 @@ impl Module {
     /// What the loader maps of it, by rising address.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// A section by its name, decompressed; `None` if there is none or it cannot be read.
+    pub fn section(&self, name: &str) -> Option<Section> {
+        let file = parse(&self.bytes).ok()?;
+        let section = file.section_by_name(name)?;
+        let address = LinkAddr(section.address());
+        let compressed = section.compressed_file_range().ok()?;
+        if compressed.format == object::CompressionFormat::None {
+            let begin = usize::try_from(compressed.offset).ok()?;
+            let length = usize::try_from(compressed.uncompressed_size).ok()?;
+            return Section::mapped(address, &self.bytes, begin..begin.checked_add(length)?);
+        }
+        Some(Section::unpacked(address, section.uncompressed_data().ok()?.into_owned()))
     }
 
     /// The symbol that covers an address, by the cheapest table that has it.
