@@ -3,6 +3,7 @@
 mod bytes;
 mod error;
 mod facts;
+pub mod go;
 mod module;
 mod section;
 mod store;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 
+use super::go::GoTables;
 use super::{Bytes, Files, Result, Section, SourceFrame, SymbolAt, SymbolError};
 use crate::addr::LinkAddr;
 
@@ -28,6 +29,7 @@ pub struct Module {
     bytes: Bytes,
     segments: Vec<Segment>,
     symbols: OnceLock<Vec<SymbolAt>>,
+    go: OnceLock<Option<GoTables>>,
 }
 
 impl Module {
@@ -40,7 +42,7 @@ impl Module {
             Segment { start: LinkAddr(start), end: LinkAddr(start.saturating_add(size)), file_offset, file_size }
         };
         let segments = file.segments().map(segment).collect();
-        Ok(Module { name: name.to_owned(), bytes, segments, symbols: OnceLock::new() })
+        Ok(Module { name: name.to_owned(), bytes, segments, symbols: OnceLock::new(), go: OnceLock::new() })
     }
 
     /// The file's name, for words.
@@ -67,8 +69,17 @@ impl Module {
         Some(Section::unpacked(address, section.uncompressed_data().ok()?.into_owned()))
     }
 
+    /// Go's own tables; `None` if this is no Go program.
+    pub fn go(&self) -> Option<&GoTables> {
+        let find = || GoTables::find(&self.bytes, &self.segments, &parse(&self.bytes).ok()?);
+        self.go.get_or_init(find).as_ref()
+    }
+
     /// The symbol that covers an address, by the cheapest table that has it.
     pub fn symbol_at(&self, addr: LinkAddr) -> Option<SymbolAt> {
+        if let Some(symbol) = self.go().and_then(|go| go.symbol_at(addr)) {
+            return Some(symbol);
+        }
         let symbols = self.symbols();
         let after = symbols.partition_point(|symbol| symbol.start <= addr);
         symbols.get(after.checked_sub(1)?).filter(|symbol| addr < symbol.end).cloned()
@@ -77,6 +88,9 @@ impl Module {
     /// The functions at an address with their lines, the innermost first; the last is the one that has the code. Empty if
     /// nothing is known.
     pub fn frames_at(&self, addr: LinkAddr) -> Vec<SourceFrame> {
+        if let Some(frames) = self.go().map(|go| go.frames_at(addr)).filter(|frames| !frames.is_empty()) {
+            return frames;
+        }
         let frame = |symbol: SymbolAt| SourceFrame {
             function: Some(symbol.name),
             start: Some(symbol.start),
