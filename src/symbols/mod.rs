@@ -9,6 +9,7 @@ mod elf;
 mod error;
 mod facts;
 mod index;
+pub mod go;
 mod module;
 mod parallel;
 mod pattern;
