@@ -6,6 +6,7 @@ mod facts;
 mod module;
 mod section;
 mod store;
+pub mod unwind;
 
 pub use bytes::{Bytes, Files};
 pub use error::{Result, SymbolError};

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 
+use super::unwind::UnwindTables;
 use super::{Bytes, Files, Result, Section, SourceFrame, SymbolAt, SymbolError};
 use crate::addr::LinkAddr;
 
@@ -28,6 +29,7 @@ pub struct Module {
     bytes: Bytes,
     segments: Vec<Segment>,
     symbols: OnceLock<Vec<SymbolAt>>,
+    unwind: OnceLock<UnwindTables>,
 }
 
 impl Module {
@@ -40,7 +42,7 @@ impl Module {
             Segment { start: LinkAddr(start), end: LinkAddr(start.saturating_add(size)), file_offset, file_size }
         };
         let segments = file.segments().map(segment).collect();
-        Ok(Module { name: name.to_owned(), bytes, segments, symbols: OnceLock::new() })
+        Ok(Module { name: name.to_owned(), bytes, segments, symbols: OnceLock::new(), unwind: OnceLock::new() })
     }
 
     /// The file's name, for words.
@@ -65,6 +67,11 @@ impl Module {
             return Section::mapped(address, &self.bytes, begin..begin.checked_add(length)?);
         }
         Some(Section::unpacked(address, section.uncompressed_data().ok()?.into_owned()))
+    }
+
+    /// The tables by which stacks are walked.
+    pub fn unwind_tables(&self) -> &UnwindTables {
+        self.unwind.get_or_init(|| UnwindTables::of(self))
     }
 
     /// The symbol that covers an address, by the cheapest table that has it.
