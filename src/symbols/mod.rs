@@ -17,6 +17,7 @@ mod plt;
 mod section;
 mod store;
 mod symtab;
+pub mod unwind;
 
 use crate::addr::LinkAddr;
 pub use bytes::{Bytes, Files, NoFiles};

@@ -12,6 +12,7 @@ use super::elf::Elf;
 use super::go::GoTables;
 use super::index::{Index, Place};
 use super::symtab::{Symbols, Table};
+use super::unwind::UnwindTables;
 use super::{
     Bytes, Files, FunctionFound, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result, Section,
     SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, plt,
@@ -44,6 +45,7 @@ pub struct Module {
     dwarf: OnceLock<Option<Debug>>,
     index: OnceLock<Index>,
     go: OnceLock<Option<GoTables>>,
+    unwind: OnceLock<UnwindTables>,
 }
 
 /// Files beside the module's own.
@@ -83,6 +85,7 @@ impl Module {
             dwarf: OnceLock::new(),
             index: OnceLock::new(),
             go: OnceLock::new(),
+            unwind: OnceLock::new(),
         })
     }
 
@@ -111,6 +114,11 @@ impl Module {
     pub fn go(&self) -> Option<&GoTables> {
         let find = || GoTables::find(self.elf.shared(), &self.segments, &object::File::parse(self.elf.bytes()).ok()?);
         self.go.get_or_init(find).as_ref()
+    }
+
+    /// The tables by which stacks are walked.
+    pub fn unwind_tables(&self) -> &UnwindTables {
+        self.unwind.get_or_init(|| UnwindTables::of(self))
     }
 
     /// The symbol that covers an address, by the cheapest table that has it.
