@@ -117,6 +117,7 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Option<Continued>> {
                 return Ok(None);
             }
             let next = if report.why == Why::Step { cx.session.next_instruction() } else { None };
+            let report = if after.silent { report } else { cx.session.described(report) };
             Ok(Some(Continued::Stopped { report, silent: after.silent, next: Box::new(next) }))
         }
         ProcessOutcome::Ended(last) => Ok(Some(Continued::Ended { process: last.process, end: last.end })),

@@ -69,6 +69,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         };
         steps += 1;
         if stop.why != Why::Step || steps >= args.count {
+            let stop = cx.session.described(stop);
             return Ok(Outcome::Reply(Reply::new(Answer::Stepped {
                 steps,
                 next: Box::new(cx.session.next_instruction()),

@@ -45,6 +45,7 @@ struct Stepped {
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let (stop, steps) = cx.session.step(args.count)?;
+    let stop = cx.session.described(stop);
     Ok(Outcome::Reply(Reply::new(Stepped { steps, next: cx.session.next_instruction(), stop })))
 }
 
