@@ -4,7 +4,7 @@ use super::continue_::{Continued, go_on};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::locations::resolve;
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Words};
-use crate::target::Goal;
+use crate::target::{Goal, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "advance",
@@ -32,7 +32,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let location =
         args.location.ok_or_else(|| Failure::usage("advance: a location is missing", "usage: advance LOC"))?;
     let addresses = resolve(cx.session, &location)?;
-    let at = |addr| Goal { addr, thread: None, above: None };
+    let at = |addr| Goal { addr, thread: None, above: None, why: Why::LocationReached };
     let goals = addresses.into_iter().map(at).collect();
     cx.session.set_goals(goals)?;
     Ok(Outcome::Reply(Reply::new(go_on(cx, false)?)))

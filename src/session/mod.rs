@@ -44,4 +44,4 @@ pub use reply::{Reply, Row, Show};
 pub use seen::Seen;
 pub use settings::Settings;
 pub use state::{Completions, Context, LastEnd, Outcome as ProcessOutcome, Prompt, RunState, Session};
-pub use steering::guard;
+pub use steering::{Steps, guard};
