@@ -24,7 +24,7 @@ pub(super) const COMMAND: Command = Command {
 #[derive(clap::Parser)]
 struct Args {
     /// How many
-    #[arg(value_name = "COUNT", default_value_t = 1)]
+    #[arg(value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
 }
 

@@ -91,8 +91,11 @@ impl Session {
     /// Sets a breakpoint, watchpoint or tracepoint: its number, and how long a running process was held for it.
     pub fn add_breakpoint(&mut self, new: NewBreakpoint) -> anyhow::Result<(u32, Option<Duration>)> {
         let number = self.process()?.next_breakpoint_number();
-        let ((), held) = self.briefly(|process| process.add_breakpoint(number, new))?;
-        Ok((number, held))
+        let added = self.briefly(|process| process.add_breakpoint(number, new));
+        if !self.point_numbers().contains(&number) && added.is_err() {
+            self.rules.take_back_number(number);
+        }
+        Ok((number, added?.1))
     }
 
     /// An expression with its names looked up, ready for being evaluated often.
@@ -147,7 +150,6 @@ impl Session {
 
     /// Asks for a stop at these places when the process goes on.
     pub fn set_goals(&mut self, goals: Vec<Goal>) -> anyhow::Result<()> {
-        self.process()?.set_goals(goals);
-        Ok(())
+        Ok(self.process()?.run_to(goals)?)
     }
 }

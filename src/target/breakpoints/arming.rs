@@ -30,6 +30,8 @@ impl Process {
     pub fn add_breakpoint(&mut self, number: u32, new: NewBreakpoint) -> Result<()> {
         if !matches!(new.kind, Kind::Watch(_)) {
             self.check_text(new.address)?;
+        } else {
+            self.check_watched(new.address, new.length)?;
         }
         let software = |one: &&Breakpoint| one.kind == Kind::Software;
         if new.kind == Kind::Software && self.steering.breakpoints.iter().filter(software).count() >= MOST_SITES {
@@ -81,6 +83,13 @@ impl Process {
         self.steering.stale = true;
     }
 
+    /// Asks for a stop at places that a person has named.
+    pub fn run_to(&mut self, goals: Vec<Goal>) -> Result<()> {
+        goals.iter().try_for_each(|goal| self.check_text(goal.addr))?;
+        self.set_goals(goals);
+        Ok(())
+    }
+
     fn apply_breakpoints(&mut self) -> Result<()> {
         let debug = DebugRegisters::for_all(&self.steering.breakpoints).map_err(Error::NoDebugRegister)?;
         if debug != self.steering.debug {
@@ -105,6 +114,19 @@ impl Process {
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// Bytes that are not mapped never change: nobody means them.
+    fn check_watched(&self, start: RuntimeAddr, length: u64) -> Result<()> {
+        let mappings = self.mappings().map_err(|_| Error::Ended(self.pid))?;
+        let last = start.0.checked_add(length.saturating_sub(1));
+        for addr in [Some(start.0), last] {
+            match addr.map(RuntimeAddr) {
+                Some(addr) if mappings.find(addr).is_some() => {}
+                addr => return Err(Error::NotWatchable(addr.unwrap_or(start))),
+            }
+        }
+        Ok(())
     }
 
     /// What a watchpoint's bytes are now, as far as 8 bytes can hold it.
