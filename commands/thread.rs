@@ -174,6 +174,8 @@ fn why_name(why: &Why) -> &'static str {
         Why::Breakpoint { .. } => "breakpoint",
         Why::Watchpoint { .. } => "watchpoint",
         Why::Step => "step",
+        Why::FunctionFinished => "function_finished",
+        Why::LocationReached => "location_reached",
     }
 }
 
