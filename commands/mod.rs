@@ -2,6 +2,7 @@
 
 use crate::session::Commands;
 
+mod address;
 mod advance;
 mod attach;
 mod auxv;
@@ -24,6 +25,7 @@ mod exec;
 mod fds;
 mod find;
 mod finish;
+mod functions;
 mod gcore;
 mod handle;
 mod hbreak;
@@ -32,6 +34,8 @@ mod history;
 mod ignore;
 mod interrupt;
 mod kill;
+mod libraries;
+mod line;
 mod list;
 mod maintenance;
 mod maps;
@@ -47,6 +51,7 @@ mod regs;
 mod repair;
 mod restore;
 mod rwatch;
+mod scope;
 mod set;
 mod shell;
 mod show;
@@ -54,8 +59,10 @@ mod signal;
 mod signals;
 mod sleep;
 mod source;
+mod sources;
 mod status;
 mod stepi;
+mod symbol;
 mod syscall;
 mod tbreak;
 mod tcatch;
@@ -63,7 +70,9 @@ mod thread;
 mod threads;
 mod trace;
 mod try_;
+mod types;
 mod until;
+mod variables;
 mod wait;
 mod watch;
 mod x;
@@ -120,11 +129,20 @@ pub const TABLE: Commands = Commands(&[
     fds::COMMAND,
     auxv::COMMAND,
     environ::COMMAND,
-    list::COMMAND,
     disassemble::COMMAND,
     regs::COMMAND,
     print::COMMAND,
     set::COMMAND,
+    list::COMMAND,
+    functions::COMMAND,
+    variables::COMMAND,
+    types::COMMAND,
+    sources::COMMAND,
+    line::COMMAND,
+    symbol::COMMAND,
+    address::COMMAND,
+    scope::COMMAND,
+    libraries::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -32,6 +32,7 @@ pub mod size;
 pub mod sources;
 mod state;
 mod steering;
+pub mod symbol_facts;
 pub mod tracer;
 
 pub use crate::target::AttachFacts;
