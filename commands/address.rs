@@ -25,7 +25,7 @@ pub(super) const COMMAND: Command = Command {
 #[derive(clap::Parser)]
 struct Args {
     /// The name, or a short form of it
-    #[arg(value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(value_name = "SYMBOL", allow_hyphen_values = true)]
     name: String,
 }
 

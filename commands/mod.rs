@@ -47,6 +47,7 @@ mod processes;
 mod ps;
 mod queue_signal;
 mod quit;
+mod rbreak;
 mod regs;
 mod repair;
 mod restore;
@@ -98,6 +99,7 @@ pub const TABLE: Commands = Commands(&[
     break_::COMMAND,
     tbreak::COMMAND,
     hbreak::COMMAND,
+    rbreak::COMMAND,
     watch::COMMAND,
     rwatch::COMMAND,
     awatch::COMMAND,

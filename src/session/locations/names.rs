@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Spot;
 use crate::addr::LoadBias;
-use crate::symbols::{FunctionFound, Module, NameKind, NamePattern};
+pub use crate::symbols::NameKind;
+use crate::symbols::{FunctionFound, Module, NamePattern};
 use crate::target::{LoadedModule, Modules};
 
 /// The functions of a process that a pattern means.
@@ -50,11 +51,6 @@ pub fn each_name(
             return;
         }
     }
-}
-
-/// Makes the indexes of all files.
-pub fn index(modules: &Modules) {
-    each(modules, |module, _| module.names(NameKind::Function, &mut |_| ControlFlow::Break(())));
 }
 
 /// The source files of all files, sorted.
