@@ -175,7 +175,10 @@ impl Row {
         if self.ignore > 0 {
             parts.push(format!("ignores {} more", self.ignore));
         }
-        parts.extend(self.trace.as_ref().map(|values| format!("tells {}", values.join(", "))));
+        parts.extend(self.trace.as_ref().map(|values| match values.as_slice() {
+            [] => "tells who comes by".to_owned(),
+            values => format!("tells {}", values.join(", ")),
+        }));
         if !self.commands.is_empty() {
             parts.push(format!("runs {}", self.commands.join("; ")));
         }

@@ -7,6 +7,7 @@ mod advance;
 mod attach;
 mod auxv;
 mod awatch;
+mod backtrace;
 mod break_;
 mod breakpoints;
 mod catch;
@@ -17,6 +18,7 @@ mod continue_;
 mod detach;
 mod disable;
 mod disassemble;
+mod down;
 mod dump;
 mod echo;
 mod enable;
@@ -26,6 +28,7 @@ mod fds;
 mod find;
 mod finish;
 mod functions;
+mod frame;
 mod gcore;
 mod handle;
 mod hbreak;
@@ -61,6 +64,7 @@ mod signals;
 mod sleep;
 mod source;
 mod sources;
+mod stacks;
 mod status;
 mod stepi;
 mod symbol;
@@ -74,6 +78,7 @@ mod try_;
 mod types;
 mod until;
 mod variables;
+mod up;
 mod wait;
 mod watch;
 mod x;
@@ -91,6 +96,11 @@ pub const TABLE: Commands = Commands(&[
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,
+    backtrace::COMMAND,
+    frame::COMMAND,
+    up::COMMAND,
+    down::COMMAND,
+    stacks::COMMAND,
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,

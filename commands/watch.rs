@@ -77,7 +77,8 @@ fn range(cx: &Context<'_>, text: &str) -> anyhow::Result<(RuntimeAddr, u64)> {
         rest => cx.session.evaluate(rest)?.bits(),
     };
     if length == 0 {
-        return Err(Failure::plain("nothing can be watched: the length is 0").into());
+        let usage = "say a length from 1 on, or none: watch ADDR LENGTH";
+        return Err(Failure::usage("nothing can be watched: the length is 0", usage).into());
     }
     Ok((RuntimeAddr(address), length))
 }

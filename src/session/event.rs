@@ -63,6 +63,8 @@ pub fn why_words(why: &Why) -> String {
         Why::Breakpoint { number } => format!("breakpoint {number}"),
         Why::Watchpoint { number, .. } => format!("watchpoint {number}"),
         Why::Step => "step".into(),
+        Why::FunctionFinished => "function finished".into(),
+        Why::LocationReached => "location reached".into(),
     }
 }
 
@@ -146,6 +148,8 @@ impl Show for StopReport {
             Why::Breakpoint { number } => format!("breakpoint {number}"),
             Why::Watchpoint { number, access, old, new } => watch_words(*number, *access, *old, *new),
             Why::Step => "step".into(),
+            Why::FunctionFinished => "the function has returned".into(),
+            Why::LocationReached => "the location is reached".into(),
             Why::Signal { signal: Signal::TRAP, origin: Some(origin) } if origin.is_int3() => {
                 "it met an int3 of its own (SIGTRAP)".into()
             }

@@ -34,6 +34,11 @@ impl Elf {
         (*self.bytes).as_ref()
     }
 
+    /// The same, to be kept.
+    pub fn shared(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// Its headers; `None` only if the file has changed since.
     pub fn headers(&self) -> Option<Headers<'_>> {
         Headers::parse(self.bytes()).ok()

@@ -8,6 +8,7 @@ mod dwarf;
 mod elf;
 mod error;
 mod facts;
+pub mod go;
 mod index;
 mod module;
 mod parallel;
@@ -16,6 +17,7 @@ mod plt;
 mod section;
 mod store;
 mod symtab;
+pub mod unwind;
 
 use crate::addr::LinkAddr;
 pub use bytes::{Bytes, Files, NoFiles};

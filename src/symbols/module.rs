@@ -9,8 +9,10 @@ use std::sync::{Arc, OnceLock};
 use super::debug_file::{self, DebugFile, Missed};
 use super::dwarf::{self, Dwarf, Sections, Sources};
 use super::elf::Elf;
+use super::go::GoTables;
 use super::index::{Index, Place};
 use super::symtab::{Symbols, Table};
+use super::unwind::UnwindTables;
 use super::{
     Bytes, Files, FunctionFound, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result, Section,
     SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, plt,
@@ -42,6 +44,8 @@ pub struct Module {
     tables: OnceLock<Tables>,
     dwarf: OnceLock<Option<Debug>>,
     index: OnceLock<Index>,
+    go: OnceLock<Option<GoTables>>,
+    unwind: OnceLock<UnwindTables>,
 }
 
 /// Files beside the module's own.
@@ -80,6 +84,8 @@ impl Module {
             tables: OnceLock::new(),
             dwarf: OnceLock::new(),
             index: OnceLock::new(),
+            go: OnceLock::new(),
+            unwind: OnceLock::new(),
         })
     }
 
@@ -104,8 +110,22 @@ impl Module {
         self.elf.section(name).or_else(separate)
     }
 
+    /// Go's own tables; `None` if this is no Go program.
+    pub fn go(&self) -> Option<&GoTables> {
+        let find = || GoTables::find(self.elf.shared(), &self.segments, &object::File::parse(self.elf.bytes()).ok()?);
+        self.go.get_or_init(find).as_ref()
+    }
+
+    /// The tables by which stacks are walked.
+    pub fn unwind_tables(&self) -> &UnwindTables {
+        self.unwind.get_or_init(|| UnwindTables::of(self))
+    }
+
     /// The symbol that covers an address, by the cheapest table that has it.
     pub fn symbol_at(&self, addr: LinkAddr) -> Option<SymbolAt> {
+        if let Some(symbol) = self.go().and_then(|go| go.symbol_at(addr)) {
+            return Some(symbol);
+        }
         let symbols = self.symbols();
         symbols.find(addr.0).map(|symbol| symbols.fact(symbol))
     }
@@ -113,6 +133,9 @@ impl Module {
     /// The functions at an address with their lines, the innermost first; the last is the one that has the code. Empty if
     /// nothing is known.
     pub fn frames_at(&self, addr: LinkAddr) -> Vec<SourceFrame> {
+        if let Some(frames) = self.go().map(|go| go.frames_at(addr)).filter(|frames| !frames.is_empty()) {
+            return frames;
+        }
         let mut frames = self.dwarf().map(|dwarf| dwarf.frames(addr.0)).unwrap_or_default();
         // Hand-written code has lines but no functions.
         if frames.last().is_none_or(|last| last.function.is_none()) {

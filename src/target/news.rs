@@ -73,6 +73,10 @@ pub enum Why {
     },
     /// A step has ended.
     Step,
+    /// The function that `finish` or `until` was to run to the end has returned.
+    FunctionFinished,
+    /// The thread has come to where `until` or `advance` was to run.
+    LocationReached,
     /// Job control has stopped the process (SIGSTOP, Ctrl-Z); it stays stopped until SIGCONT.
     JobControl {
         /// By which signal.

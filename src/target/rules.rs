@@ -29,4 +29,11 @@ impl Rules {
         self.last_number.set(self.last_number.get() + 1);
         self.last_number.get()
     }
+
+    /// Takes back the number that was given last: nothing has come of it.
+    pub fn take_back_number(&self, number: u32) {
+        if self.last_number.get() == number {
+            self.last_number.set(number - 1);
+        }
+    }
 }

@@ -31,6 +31,8 @@ impl Process {
     pub fn add_breakpoint(&mut self, number: u32, new: NewBreakpoint) -> Result<()> {
         if !matches!(new.kind, Kind::Watch(_)) {
             self.check_text(&new.addresses)?;
+        } else {
+            new.addresses.iter().try_for_each(|addr| self.check_watched(*addr, new.length))?;
         }
         let software = self.steering.breakpoints.iter().filter(|one| one.kind == Kind::Software);
         let places = software.map(|one| one.addresses.len()).sum::<usize>() + new.addresses.len();
@@ -86,6 +88,14 @@ impl Process {
         self.steering.stale = true;
     }
 
+    /// Asks for a stop at places that a person has named.
+    pub fn run_to(&mut self, goals: Vec<Goal>) -> Result<()> {
+        let addresses: Vec<RuntimeAddr> = goals.iter().map(|goal| goal.addr).collect();
+        self.check_text(&addresses)?;
+        self.set_goals(goals);
+        Ok(())
+    }
+
     pub(super) fn apply_breakpoints(&mut self) -> Result<()> {
         let debug = DebugRegisters::for_all(&self.steering.breakpoints).map_err(Error::NoDebugRegister)?;
         if debug != self.steering.debug {
@@ -111,6 +121,19 @@ impl Process {
             Some(_) => Ok(()),
         };
         addresses.iter().try_for_each(|addr| check(*addr))
+    }
+
+    /// Bytes that are not mapped never change: nobody means them.
+    fn check_watched(&self, start: RuntimeAddr, length: u64) -> Result<()> {
+        let mappings = self.mappings().map_err(|_| Error::Ended(self.pid))?;
+        let last = start.0.checked_add(length.saturating_sub(1));
+        for addr in [Some(start.0), last] {
+            match addr.map(RuntimeAddr) {
+                Some(addr) if mappings.find(addr).is_some() => {}
+                addr => return Err(Error::NotWatchable(addr.unwrap_or(start))),
+            }
+        }
+        Ok(())
     }
 
     /// What a watchpoint's bytes are now, as far as 8 bytes can hold it.

@@ -26,8 +26,9 @@ pub use watch::{Access, REGISTERS};
 
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::own::StayNear;
-use crate::target::Error;
 use crate::target::expr::Variables;
+use crate::target::flow::Return;
+use crate::target::{Error, Why};
 
 /// What godbg does to steer one process.
 #[derive(Default)]
@@ -81,9 +82,16 @@ pub struct Goal {
     pub thread: Option<Tid>,
     /// The stack pointer must be above this one: the same function called again from within does not count.
     pub above: Option<RuntimeAddr>,
+    /// What is told of the stop.
+    pub why: Why,
 }
 
 impl Goal {
+    /// Where a thread's function has returned.
+    pub fn at_return(place: Return, thread: Tid) -> Goal {
+        Goal { addr: place.addr, thread: Some(thread), above: Some(place.above), why: Why::FunctionFinished }
+    }
+
     fn is_met(&self, addr: RuntimeAddr, thread: Tid, sp: RuntimeAddr) -> bool {
         self.addr == addr && self.thread.is_none_or(|tid| tid == thread) && self.above.is_none_or(|above| sp > above)
     }

@@ -105,7 +105,9 @@ impl Process {
 
     /// Stops all for what one thread has met.
     fn stop_at(&mut self, tid: Tid, why: Why) {
-        if let (Why::Breakpoint { .. } | Why::Step, Ok(registers)) = (why, self.tracer.registers(tid)) {
+        if let (Why::Breakpoint { .. } | Why::Step | Why::FunctionFinished | Why::LocationReached, Ok(registers)) =
+            (why, self.tracer.registers(tid))
+        {
             self.threads.entry(tid).and_modify(|thread| thread.step_over = Some(registers.pc()));
         }
         self.stop_for(tid, why);
