@@ -12,8 +12,8 @@ use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Sh
 
 pub(super) const COMMAND: Command = Command {
     name: "list",
-    aliases: &["l", "ls"],
-    group: Group::Looking,
+    aliases: &["l", "li", "ls"],
+    group: Group::Source,
     summary: "Show source: around the program counter, of a function, a line or a range",
     needs: Needs::Process,
     words: Words::Raw,

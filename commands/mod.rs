@@ -2,6 +2,7 @@
 
 use crate::session::Commands;
 
+mod address;
 mod advance;
 mod attach;
 mod auxv;
@@ -26,6 +27,7 @@ mod exec;
 mod fds;
 mod find;
 mod finish;
+mod functions;
 mod frame;
 mod gcore;
 mod handle;
@@ -35,6 +37,8 @@ mod history;
 mod ignore;
 mod interrupt;
 mod kill;
+mod libraries;
+mod line;
 mod list;
 mod maintenance;
 mod maps;
@@ -46,10 +50,12 @@ mod processes;
 mod ps;
 mod queue_signal;
 mod quit;
+mod rbreak;
 mod regs;
 mod repair;
 mod restore;
 mod rwatch;
+mod scope;
 mod set;
 mod shell;
 mod show;
@@ -57,9 +63,11 @@ mod signal;
 mod signals;
 mod sleep;
 mod source;
+mod sources;
 mod stacks;
 mod status;
 mod stepi;
+mod symbol;
 mod syscall;
 mod tbreak;
 mod tcatch;
@@ -67,7 +75,9 @@ mod thread;
 mod threads;
 mod trace;
 mod try_;
+mod types;
 mod until;
+mod variables;
 mod up;
 mod wait;
 mod watch;
@@ -99,6 +109,7 @@ pub const TABLE: Commands = Commands(&[
     break_::COMMAND,
     tbreak::COMMAND,
     hbreak::COMMAND,
+    rbreak::COMMAND,
     watch::COMMAND,
     rwatch::COMMAND,
     awatch::COMMAND,
@@ -130,11 +141,20 @@ pub const TABLE: Commands = Commands(&[
     fds::COMMAND,
     auxv::COMMAND,
     environ::COMMAND,
-    list::COMMAND,
     disassemble::COMMAND,
     regs::COMMAND,
     print::COMMAND,
     set::COMMAND,
+    list::COMMAND,
+    functions::COMMAND,
+    variables::COMMAND,
+    types::COMMAND,
+    sources::COMMAND,
+    line::COMMAND,
+    symbol::COMMAND,
+    address::COMMAND,
+    scope::COMMAND,
+    libraries::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

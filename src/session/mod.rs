@@ -35,6 +35,7 @@ pub mod sources;
 pub mod stacks;
 mod state;
 mod steering;
+pub mod symbol_facts;
 pub mod tracer;
 
 pub use crate::target::AttachFacts;
