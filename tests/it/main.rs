@@ -26,6 +26,7 @@ mod registers;
 mod schema;
 mod sessions;
 mod signals;
+mod stacks;
 mod starting;
 mod stepping;
 mod terminal;
