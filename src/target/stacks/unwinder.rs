@@ -177,7 +177,8 @@ impl<'a> Unwinder<'a> {
         {
             return Some((found, true));
         }
-        let found = self.table_row(lookup)?;
+        // A function that a stack is made to begin with is returned to at its first instruction.
+        let found = self.table_row(lookup).or_else(|| self.table_row(pc))?;
         let is_signal = found.row.is_signal;
         Some((found, is_signal))
     }
