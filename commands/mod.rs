@@ -6,6 +6,7 @@ mod advance;
 mod attach;
 mod auxv;
 mod awatch;
+mod backtrace;
 mod break_;
 mod breakpoints;
 mod catch;
@@ -16,6 +17,7 @@ mod continue_;
 mod detach;
 mod disable;
 mod disassemble;
+mod down;
 mod dump;
 mod echo;
 mod enable;
@@ -24,6 +26,7 @@ mod exec;
 mod fds;
 mod find;
 mod finish;
+mod frame;
 mod gcore;
 mod handle;
 mod hbreak;
@@ -53,6 +56,7 @@ mod signal;
 mod signals;
 mod sleep;
 mod source;
+mod stacks;
 mod status;
 mod stepi;
 mod syscall;
@@ -63,6 +67,7 @@ mod threads;
 mod trace;
 mod try_;
 mod until;
+mod up;
 mod wait;
 mod watch;
 mod x;
@@ -80,6 +85,11 @@ pub const TABLE: Commands = Commands(&[
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,
+    backtrace::COMMAND,
+    frame::COMMAND,
+    up::COMMAND,
+    down::COMMAND,
+    stacks::COMMAND,
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::backtrace;
+use super::stacks::{self, AllStacks};
 use crate::addr::Tid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::dispatch::run_words;
@@ -45,6 +47,7 @@ enum Answer {
     Selected(Box<ThreadRow>),
     One(ForThread),
     All { threads: Vec<ForThread> },
+    Stacks(AllStacks),
 }
 
 /// What a command answered for one thread.
@@ -191,7 +194,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         (Some("all"), []) => {
             return Err(Failure::hinted("thread all: a command is missing", "usage: thread all COMMAND").into());
         }
-        (Some("all"), command) => Answer::All { threads: for_all(cx, command)? },
+        (Some("all"), command) => for_all(cx, command)?,
         (Some(word), []) => {
             let (_, tid) = find(cx, word)?;
             cx.session.select(tid);
@@ -225,23 +228,38 @@ pub(super) fn find(cx: &mut Context<'_>, word: &str) -> anyhow::Result<(u32, Tid
     Ok(*by_number.or(by_tid).ok_or_else(missing)?)
 }
 
-fn for_all(cx: &mut Context<'_>, command: &[String]) -> anyhow::Result<Vec<ForThread>> {
+fn for_all(cx: &mut Context<'_>, command: &[String]) -> anyhow::Result<Answer> {
+    let (group, command) = match command {
+        [first, rest @ ..] if matches!(first.as_str(), "-g" | "--group") => (true, rest),
+        command => (false, command),
+    };
     // A word that is no command fails once, not for each thread.
-    cx.session.commands().find(command)?;
+    let found = cx.session.commands().find(command)?;
+    if found.command.name == backtrace::COMMAND.name {
+        // All at once: a process that runs is held once for all of them.
+        let args = parse(&backtrace::COMMAND, &found.words(command))?;
+        return Ok(Answer::Stacks(stacks::of_all(cx, &args, group)?));
+    }
+    if group {
+        let message = format!("thread all -g: {} cannot be grouped", found.command.name);
+        return Err(Failure::hinted(message, "thread all -g bt groups equal stacks").into());
+    }
     let numbers = cx.session.process()?.thread_numbers();
-    Ok(numbers.into_iter().map(|(number, tid)| for_one(cx, number, tid, command)).collect())
+    let threads = numbers.into_iter().map(|(number, tid)| for_one(cx, number, tid, command)).collect();
+    Ok(Answer::All { threads })
 }
 
 fn for_one(cx: &mut Context<'_>, number: u32, tid: Tid, command: &[String]) -> ForThread {
-    let before = cx.session.selected();
+    let before = (cx.session.selected(), cx.session.kept_frame());
     cx.session.select(tid);
     let result = match run_words(cx.session, command) {
         Ok(Outcome::Reply(reply)) => Ok(reply),
         Ok(_) => Err(Failure::plain(format!("{} cannot be run for a thread", command[0]))),
         Err(failure) => Err(failure),
     };
-    if let Some(before) = before {
-        cx.session.select(before);
+    if let (Some(tid), frame) = before {
+        cx.session.select(tid);
+        cx.session.restore_frame(frame);
     }
     let (reply, page, row, error) = match result {
         Ok(reply) => (reply.json(), reply.page(), reply.row(), None),
@@ -280,6 +298,7 @@ impl Show for Answer {
                 ]);
             }
             Answer::One(one) => page.append(one.page.clone()),
+            Answer::Stacks(stacks) => stacks.show(page),
             Answer::All { threads } => {
                 if let Some(table) = side_by_side(threads) {
                     page.table(table);

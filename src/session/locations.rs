@@ -203,7 +203,8 @@ impl Session {
             let names = locations.unwrap_or_else(|| own.get_or_init(|| self.locations()));
             names.symbol(name).map(|address| address.0)
         };
-        run(&mut Scene::new(process, self.selected(), &self.variables, &mut symbols))
+        let scene = Scene::new(process, self.selected(), &self.variables, &mut symbols);
+        run(&mut scene.in_frame(self.outer_frame()))
     }
 
     /// The bytes of any register of the selected thread, the lowest first.

@@ -40,6 +40,8 @@ pub struct Settings {
     pub flavor: Flavor,
     /// Which threads run when one is to run on.
     pub locking: Locking,
+    /// How much of each stack a short stop copies, bytes; as seems good if none.
+    pub stack_copy: Option<u64>,
 }
 
 /// Which threads are held while one goes on, gdb's `scheduler-locking`.
@@ -65,6 +67,7 @@ impl Default for Settings {
             width: None,
             flavor: Flavor::Att,
             locking: Locking::Step,
+            stack_copy: None,
         }
     }
 }
@@ -148,6 +151,19 @@ pub const ALL: &[Setting] = &[
             settings.width = match text {
                 "auto" => None,
                 text => Some(text.parse().ok().filter(|width| *width >= 20)?),
+            };
+            Some(())
+        },
+    },
+    Setting {
+        name: "stack-copy",
+        values: "KIB|auto",
+        summary: "how much of each stack is copied while a running process is held for its stacks, KiB",
+        get: |settings| settings.stack_copy.map_or_else(|| "auto".into(), |bytes| (bytes >> 10).to_string()),
+        set: |settings, text| {
+            settings.stack_copy = match text {
+                "auto" => None,
+                text => Some(text.parse::<u64>().ok().filter(|kib| (1..=1 << 20).contains(kib))? << 10),
             };
             Some(())
         },

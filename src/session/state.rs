@@ -97,6 +97,7 @@ pub struct Session {
     pub(super) process: Option<Process>,
     pub(super) number: u32,
     pub(super) selected: Option<Tid>,
+    pub(super) frame: Option<super::frames::SelectedFrame>,
     /// The others.
     pub(super) beside: Vec<Beside>,
     pub(super) last_process_number: u32,
@@ -161,6 +162,7 @@ impl Session {
             process: None,
             number: 1,
             selected: None,
+            frame: None,
             beside: Vec::new(),
             last_process_number: 1,
             awaited: None,
@@ -219,6 +221,7 @@ impl Session {
     /// Selects a thread of the process.
     pub fn select(&mut self, tid: Tid) {
         self.selected = Some(tid);
+        self.frame = None;
     }
 
     /// The process and whether it is held.

@@ -7,6 +7,7 @@ pub mod go;
 mod module;
 mod section;
 mod store;
+pub mod unwind;
 
 pub use bytes::{Bytes, Files};
 pub use error::{Result, SymbolError};

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
 
 use super::go::GoTables;
+use super::unwind::UnwindTables;
 use super::{Bytes, Files, Result, Section, SourceFrame, SymbolAt, SymbolError};
 use crate::addr::LinkAddr;
 
@@ -30,6 +31,7 @@ pub struct Module {
     segments: Vec<Segment>,
     symbols: OnceLock<Vec<SymbolAt>>,
     go: OnceLock<Option<GoTables>>,
+    unwind: OnceLock<UnwindTables>,
 }
 
 impl Module {
@@ -42,7 +44,8 @@ impl Module {
             Segment { start: LinkAddr(start), end: LinkAddr(start.saturating_add(size)), file_offset, file_size }
         };
         let segments = file.segments().map(segment).collect();
-        Ok(Module { name: name.to_owned(), bytes, segments, symbols: OnceLock::new(), go: OnceLock::new() })
+        let (symbols, go, unwind) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Module { name: name.to_owned(), bytes, segments, symbols, go, unwind })
     }
 
     /// The file's name, for words.
@@ -73,6 +76,11 @@ impl Module {
     pub fn go(&self) -> Option<&GoTables> {
         let find = || GoTables::find(&self.bytes, &self.segments, &parse(&self.bytes).ok()?);
         self.go.get_or_init(find).as_ref()
+    }
+
+    /// The tables by which stacks are walked.
+    pub fn unwind_tables(&self) -> &UnwindTables {
+        self.unwind.get_or_init(|| UnwindTables::of(self))
     }
 
     /// The symbol that covers an address, by the cheapest table that has it.

@@ -35,6 +35,8 @@ mod running;
 mod scene;
 pub mod search;
 mod signals;
+mod snapshot;
+pub mod stacks;
 mod step;
 mod step_beside;
 mod step_code;
@@ -66,6 +68,7 @@ pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use scene::{Scene, Symbols};
 pub use signals::{Disposition, Handling, SignalTable};
+pub use snapshot::{Snapshot, ThreadCopy};
 pub use syscalls::{Syscall, syscall_groups, syscalls_called};
 pub use thread::StoppedThread;
 

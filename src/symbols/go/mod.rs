@@ -7,6 +7,7 @@ mod moduledata;
 mod pcln;
 mod pctab;
 mod read;
+pub mod types;
 
 use std::fmt;
 use std::sync::Arc;
