@@ -28,6 +28,7 @@ mod find;
 mod finish;
 mod frame;
 mod gcore;
+mod goroutines;
 mod handle;
 mod hbreak;
 mod help;
@@ -85,6 +86,7 @@ pub const TABLE: Commands = Commands(&[
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,
+    goroutines::COMMAND,
     backtrace::COMMAND,
     frame::COMMAND,
     up::COMMAND,

@@ -84,6 +84,12 @@ impl GoTables {
         Some(SymbolAt { name: func.name()?.into(), start: LinkAddr(func.entry), end: LinkAddr(func.end) })
     }
 
+    /// Where the function of this very name begins and ends.
+    pub fn extent_of(&self, name: &str) -> Option<(LinkAddr, LinkAddr)> {
+        let func = self.pcln().funcs().find(|func| func.name() == Some(name))?;
+        Some((LinkAddr(func.entry), LinkAddr(func.end)))
+    }
+
     /// The functions at an address with their lines, the innermost first; empty if no Go function is there.
     pub fn frames_at(&self, addr: LinkAddr) -> Vec<SourceFrame> {
         let Some(func) = self.pcln().func_at(addr.0) else { return Vec::new() };

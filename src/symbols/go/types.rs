@@ -43,9 +43,10 @@ pub fn structs(module: &Module, names: &[&str]) -> FxHashMap<String, StructLayou
 }
 
 /// What types need of all debug information.
-const SECTIONS: [SectionId; 5] = [
+const SECTIONS: [SectionId; 6] = [
     SectionId::DebugInfo,
     SectionId::DebugAbbrev,
+    SectionId::DebugLine,
     SectionId::DebugStr,
     SectionId::DebugLineStr,
     SectionId::DebugStrOffsets,
