@@ -30,6 +30,7 @@ mod finish;
 mod functions;
 mod frame;
 mod gcore;
+mod goroutines;
 mod handle;
 mod hbreak;
 mod help;
@@ -96,6 +97,7 @@ pub const TABLE: Commands = Commands(&[
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,
+    goroutines::COMMAND,
     backtrace::COMMAND,
     frame::COMMAND,
     up::COMMAND,

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod arch;
+pub mod clock;
 pub mod descriptors;
 pub mod file_map;
 pub mod guardian;

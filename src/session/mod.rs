@@ -16,6 +16,7 @@ mod forks;
 pub mod frame_rows;
 pub mod frames;
 pub mod highlight;
+pub mod goroutines;
 pub mod hooks;
 pub mod listing;
 pub mod locations;

@@ -15,6 +15,7 @@ pub mod expr;
 mod flow;
 mod follow;
 mod gcore;
+pub mod goroutines;
 mod halt;
 mod inject;
 mod landing;
