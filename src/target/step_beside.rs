@@ -18,6 +18,9 @@ impl Process {
         if !self.steering.sites.get(before.pc()).is_some_and(|site| site.armed) {
             return;
         }
+        if self.is_own_trap(before.pc()) {
+            return;
+        }
         match self.way_past(before.pc()) {
             // ESRCH: it was killed.
             Some(way) => drop(self.tracer.set_registers(tid, &Registers { rip: way.0, orig_rax: u64::MAX, ..*before })),

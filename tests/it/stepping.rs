@@ -149,6 +149,26 @@ fn the_programs_own_int3() {
 }
 
 #[test]
+fn a_breakpoint_on_the_programs_own_int3() {
+    for (script, hits) in [
+        ("break *{trap}+1 if 0\ncontinue &\n", 0),
+        ("break *{trap}+1\ncontinue\ncontinue &\n", 1),
+        ("trace *{trap}+1 $rax\ncontinue &\n", 1),
+    ] {
+        let target = Fixture::start("stepping", &["trap"]);
+        let mut godbg = attached(&target);
+        godbg.send(&with_places(&target, script));
+        // The text is unchanged only once it is let go.
+        wait_until(SOON, "the fixture to be done", || target.get(DONE) == 1);
+        let answers = godbg.feed("breakpoints\n").success().json();
+        let list = &answers_to(&answers, "breakpoints")[0]["breakpoints"][0];
+        assert_eq!(list["hits"], hits, "{script}: {answers:#?}");
+        assert_done(&target);
+        assert_eq!((target.get(HANDLED), target.get(RESULT)), (1, 7), "{script}: its handler has seen it");
+    }
+}
+
+#[test]
 fn a_jump_to_itself() {
     let target = Fixture::start("stepping", &["forever"]);
     let answers = steer(&target, "advance *{forever}\nstepi\nstepi 100\nset $rip = {line_end}\ncontinue &\n");

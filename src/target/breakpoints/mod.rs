@@ -16,7 +16,7 @@ mod watch;
 use std::collections::BTreeSet;
 
 pub(super) use aftermath::CallNote;
-pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE, evaluate};
+pub(super) use hits::{CALL_STEP_CODE, DEBUG_CODE, INT3_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub(super) use sites::INT3;
 pub use table::{Breakpoint, Kind, NewBreakpoint};
