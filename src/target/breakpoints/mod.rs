@@ -49,6 +49,8 @@ pub(super) struct Steering {
     pub no_guard: Option<String>,
     /// Threads that wait for a child that runs in the same memory (vfork): no int3 stands in it meanwhile.
     pub vforks: BTreeSet<Tid>,
+    /// Whether its memory is that of the process that made it (vfork), until it executes a program: nothing is put in.
+    pub borrows: bool,
     /// The debug registers as all threads are to have them.
     pub debug: watch::DebugRegisters,
     /// Counts changes of `debug`; a thread that has an older count must be told.

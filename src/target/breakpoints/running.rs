@@ -312,6 +312,7 @@ impl Process {
         self.steering.shield = None;
         self.steering.no_shield = None;
         self.steering.vforks.clear();
+        self.steering.borrows = false;
         self.steering.goals.clear();
         self.unreported.clear();
         self.drop_guard();
