@@ -20,6 +20,7 @@ mod halt;
 mod inject;
 mod landing;
 mod launch;
+mod leftover_traps;
 mod listing;
 mod memory;
 mod modules;
