@@ -21,6 +21,7 @@ mod landing;
 mod launch;
 mod listing;
 mod memory;
+mod module_files;
 mod modules;
 mod news;
 mod outside;
