@@ -23,6 +23,7 @@ mod launch;
 mod leftover_traps;
 mod listing;
 mod memory;
+mod module_files;
 mod modules;
 mod news;
 mod outside;
