@@ -1,6 +1,7 @@
 //! The ELF files that a process has mapped, where each begins, and names of its addresses. Opens a file when something in
 //! it is asked for, through /proc/PID so that deleted, replaced and other namespaces' files are the ones that are mapped.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,22 @@ use std::sync::{Arc, OnceLock};
 use crate::addr::{LinkAddr, LoadBias, Pid, RuntimeAddr};
 use crate::kernel::file_map::{FileMap, Identity, identity_of};
 use crate::kernel::maps::{Mapping, Mappings};
+use crate::kernel::memory::Memory;
 use crate::symbols::{Bytes, FileKey, Files, Module, SourceFrame, Store, SymbolAt, SymbolError};
+
+/// The kernel's name for it.
+const VDSO: &str = "[vdso]";
+
+/// It has a few pages.
+const LARGEST_VDSO: u64 = 256 << 10;
 
 /// The modules of a process at one moment. Cheap to clone; any thread may ask it, also after the process has ended or gone on.
 #[derive(Clone, Default, Debug)]
-pub struct Modules(Arc<Vec<LoadedModule>>);
+pub struct Modules {
+    files: Arc<Vec<LoadedModule>>,
+    /// The kernel's own code in the process, which is no file.
+    vdso: Option<Arc<LoadedModule>>,
+}
 
 /// One file of a process.
 #[derive(Debug)]
@@ -29,7 +41,12 @@ impl Modules {
     /// Of mappings that have been read. Opens nothing yet.
     pub fn of(pid: Pid, mappings: &Mappings, store: &Store) -> Modules {
         let mut modules: Vec<LoadedModule> = Vec::new();
+        let mut vdso = None;
         for mapping in mappings.iter() {
+            if mapping.name.as_deref() == Some(VDSO) {
+                let (pieces, store) = (vec![mapping.clone()], store.clone());
+                vdso = Some(Arc::new(LoadedModule { pid, path: VDSO.into(), pieces, store, module: OnceLock::new() }));
+            }
             let Some(path) = mapping.name.as_ref().filter(|_| mapping.inode != 0) else { continue };
             match modules.iter_mut().find(|module| module.path == *path) {
                 Some(module) => module.pieces.push(mapping.clone()),
@@ -42,17 +59,18 @@ impl Modules {
                 }),
             }
         }
-        Modules(Arc::new(modules))
+        Modules { files: Arc::new(modules), vdso }
     }
 
-    /// All of them, by rising address.
+    /// All that are files, by rising address.
     pub fn iter(&self) -> std::slice::Iter<'_, LoadedModule> {
-        self.0.iter()
+        self.files.iter()
     }
 
     /// The one that has an address.
     pub fn find(&self, addr: RuntimeAddr) -> Option<&LoadedModule> {
-        self.0.iter().find(|module| module.ranges().any(|range| range.contains(&addr)))
+        let mut all = self.files.iter().chain(self.vdso.as_deref());
+        all.find(|module| module.ranges().any(|range| range.contains(&addr)))
     }
 
     /// The symbol at an address, with its beginning in the process.
@@ -94,12 +112,31 @@ impl LoadedModule {
 
     fn opened(&self) -> &Result<(Arc<Module>, LoadBias), SymbolError> {
         self.module.get_or_init(|| {
+            if self.path == VDSO {
+                return self.vdso();
+            }
             let (path, identity) =
                 self.file().map_err(|error| SymbolError::Open(self.path.clone(), error.to_string()))?;
             let module = self.store.module(key(identity), || read(self.pid, &self.path, &path))?;
             let bias = self.bias(&module).ok_or_else(|| SymbolError::NotElf("no segment of it is mapped".into()))?;
             Ok((module, bias))
         })
+    }
+
+    /// The kernel's code, read from memory: all processes have the same, but for those of other machines.
+    fn vdso(&self) -> Result<(Arc<Module>, LoadBias), SymbolError> {
+        let cannot = |why: &dyn std::fmt::Display| SymbolError::Open(VDSO.into(), why.to_string());
+        let piece = &self.pieces[0];
+        let mut bytes = vec![0; (piece.end.0 - piece.start.0).min(LARGEST_VDSO) as usize];
+        let memory = Memory::open(self.pid, self.pid.leader()).map_err(|error| cannot(&error))?;
+        let got = memory.read(piece.start, &mut bytes).map_err(|errno| cannot(&errno.desc()))?;
+        bytes.truncate(got);
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let key = FileKey { device: 0, inode: 0, size: got as u64, changed: hasher.finish().into() };
+        let module = self.store.module(key, || Module::read(VDSO, Arc::new(bytes), Arc::new(RootFiles(self.pid))))?;
+        let bias = self.bias(&module).ok_or_else(|| SymbolError::NotElf("no segment of it is mapped".into()))?;
+        Ok((module, bias))
     }
 
     /// The file that is mapped: by /proc/PID/map_files, which needs a capability, else by the path in the process's own root
