@@ -209,13 +209,9 @@ impl Snapshot {
         &self.mappings
     }
 
-    /// The names of the threads, as long as they live; any characters.
-    pub fn names(&self) -> Vec<Option<String>> {
-        self.threads.iter().map(|thread| proc::thread_name(self.pid, thread.tid).ok()).collect()
-    }
-
-    /// Walks and names all stacks, by all processors. Equal stacks are one.
-    pub fn stacks(&self, modules: &Modules, limits: Limits) -> Vec<Arc<NamedStack>> {
+    /// Walks and names all stacks, by all processors. Equal stacks are one. Beside each stands its thread's name (any characters), if
+    /// that lives still.
+    pub fn stacks(&self, modules: &Modules, limits: Limits) -> Vec<(Option<String>, Arc<NamedStack>)> {
         let memory = self.memory.as_deref();
         let (threads, bytes, mappings) = (&self.threads[..], &self.bytes[..], &self.mappings);
         let next = AtomicUsize::new(0);
@@ -240,14 +236,23 @@ impl Snapshot {
                 own.push((begin, stacks.collect()));
             }
         };
-        let mut batches: Vec<(usize, Vec<Arc<NamedStack>>)> = std::thread::scope(|scope| {
+        let pid = self.pid;
+        let names = || names_of(pid, threads);
+        let (mut batches, names): (Vec<(usize, Vec<Arc<NamedStack>>)>, _) = std::thread::scope(|scope| {
+            let names = (workers > 1).then(|| scope.spawn(names));
             let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
             let own = work();
-            own.into_iter().chain(others.into_iter().flat_map(|other| other.join().unwrap_or_default())).collect()
+            let batches = others.into_iter().flat_map(|other| other.join().unwrap_or_default());
+            (own.into_iter().chain(batches).collect(), names.and_then(|names| names.join().ok()))
         });
         batches.sort_unstable_by_key(|(begin, _)| *begin);
-        batches.into_iter().flat_map(|(_, stacks)| stacks).collect()
+        let stacks = batches.into_iter().flat_map(|(_, stacks)| stacks);
+        names.unwrap_or_else(|| names_of(pid, threads)).into_iter().zip(stacks).collect()
     }
+}
+
+fn names_of(pid: Pid, threads: &[ThreadCopy]) -> Vec<Option<String>> {
+    threads.iter().map(|thread| proc::thread_name(pid, thread.tid).ok()).collect()
 }
 
 /// So many threads are taken at once by a processor.
