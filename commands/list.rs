@@ -140,7 +140,7 @@ fn around(line: u32, size: u32) -> (u32, u32) {
 }
 
 fn here(cx: &Context<'_>, locations: &Locations) -> anyhow::Result<(String, u32)> {
-    let pc = cx.session.pc().ok_or_else(|| {
+    let pc = cx.session.frame_pc().ok_or_else(|| {
         let hint = "name a function or FILE:LINE, or interrupt the process";
         Failure::hinted("list: no thread stands still, so that there is no current line", hint)
     })?;

@@ -82,6 +82,8 @@ impl Session {
         };
         let found = found.clone();
         self.frame = None;
+        // A listing begins around the new frame.
+        self.looking.listed = None;
         if number > 0 {
             let registers = frames.stack.frames[found.frame].registers.as_deref().copied().unwrap_or_default();
             let thread = self.process()?.registers_at(frames.thread).with_context(|| {

@@ -38,6 +38,7 @@ mod state;
 mod steering;
 pub mod symbol_facts;
 pub mod tracer;
+pub mod user_frames;
 
 pub use crate::target::AttachFacts;
 pub use assign::Assigned;

@@ -68,7 +68,7 @@ pub fn resolve_spots(session: &Session, locations: &Locations, text: &str) -> Re
         Spec::Line(line) => Spec::FileLine(session.current_line(locations)?.0, line),
         Spec::Relative(lines) => {
             // From where the thread stands, whatever was listed.
-            let here = session.pc().and_then(|pc| locations.source_at(pc));
+            let here = session.frame_pc().and_then(|pc| locations.source_at(pc));
             let (file, line) = match here {
                 Some(spot) => (spot.file.to_string(), spot.line),
                 None => session.current_line(locations)?,

@@ -197,13 +197,20 @@ impl Session {
         self.current().map(|process| Locations::of(process, &self.symbols)).unwrap_or_default()
     }
 
+    /// Where the selected frame is: within the call that it has made, if it is not the innermost.
+    pub fn frame_pc(&self) -> Option<RuntimeAddr> {
+        let outer = self.outer_frame().map(|frame| RuntimeAddr(frame.general().rip.wrapping_sub(1)));
+        outer.or_else(|| self.pc())
+    }
+
     /// The file and line that bare lines are counted from: what was listed last since the process stopped, else where the
     /// selected thread stands.
     pub fn current_line(&self, locations: &Locations) -> Result<(String, u32), Failure> {
         if let Some(listed) = &self.looking.listed {
             return Ok((listed.file.clone(), listed.last));
         }
-        let stands = || Some(locations.source_at(self.pc()?)?).map(|spot| (spot.file.to_string(), spot.line));
+        let pc = self.frame_pc();
+        let stands = || Some(locations.source_at(pc?)?).map(|spot| (spot.file.to_string(), spot.line));
         let none = || Failure::hinted("there is no current source file", "name one: FILE:LINE");
         stands().ok_or_else(none)
     }
