@@ -69,7 +69,7 @@ struct Attached {
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
-    let pid = find(&args.process)?;
+    let pid = find(&args.process, "attach")?;
     let facts = cx.session.attach(pid)?;
     if args.leash.is_some() {
         cx.session.settings.leash = args.leash.filter(|leash| !leash.is_zero());
@@ -78,7 +78,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 }
 
 /// The process that a word means. What begins like a number is one; all else is a name.
-fn find(word: &str) -> Result<Pid, Failure> {
+pub(super) fn find(word: &str, command: &str) -> Result<Pid, Failure> {
     let numeric = word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
     if let Ok(pid) = word.parse::<i32>()
         && (1..=LARGEST_PID).contains(&pid)
@@ -90,19 +90,19 @@ fn find(word: &str) -> Result<Pid, Failure> {
     match called.as_slice() {
         [one] => Ok(one.pid),
         [] if numeric => Err(Failure::usage(
-            format!("attach: {short:?} is no pid: a whole number from 1 to {LARGEST_PID}"),
-            "usage: attach [--leash DURATION] PID|NAME; ps lists the processes",
+            format!("{command}: {short:?} is no pid: a whole number from 1 to {LARGEST_PID}"),
+            format!("usage: {command} [OPTIONS] PID|NAME; ps lists the processes"),
         )),
         [] => Err(Failure::usage(
-            format!("attach: no process is called {short:?}"),
-            "usage: attach [--leash DURATION] PID|NAME; ps lists the processes",
+            format!("{command}: no process is called {short:?}"),
+            format!("usage: {command} [OPTIONS] PID|NAME; ps lists the processes"),
         )),
         several => {
             let list: Vec<String> = several.iter().take(10).map(brief).collect();
             let more = if several.len() > 10 { ", …" } else { "" };
             Err(Failure::hinted(
-                format!("attach: {short:?} fits {} processes: {}{more}", several.len(), list.join(", ")),
-                format!("attach one of them by its pid; ps {short} shows more of them"),
+                format!("{command}: {short:?} fits {} processes: {}{more}", several.len(), list.join(", ")),
+                format!("{command} one of them by its pid; ps {short} shows more of them"),
             ))
         }
     }

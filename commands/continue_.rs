@@ -118,6 +118,7 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Option<Continued>> {
             }
             let arrived = matches!(report.why, Why::Step | Why::FunctionFinished | Why::LocationReached);
             let next = if arrived { cx.session.next_instruction() } else { None };
+            let report = if after.silent { report } else { cx.session.described(report) };
             Ok(Some(Continued::Stopped { report, silent: after.silent, next: Box::new(next) }))
         }
         ProcessOutcome::Ended(last) => Ok(Some(last.into())),

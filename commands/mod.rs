@@ -6,6 +6,7 @@ mod advance;
 mod attach;
 mod auxv;
 mod awatch;
+mod backtrace;
 mod break_;
 mod breakpoints;
 mod catch;
@@ -16,6 +17,7 @@ mod continue_;
 mod detach;
 mod disable;
 mod disassemble;
+mod down;
 mod dump;
 mod echo;
 mod enable;
@@ -24,6 +26,7 @@ mod exec;
 mod fds;
 mod find;
 mod finish;
+mod frame;
 mod gcore;
 mod handle;
 mod hbreak;
@@ -32,6 +35,7 @@ mod history;
 mod ignore;
 mod interrupt;
 mod kill;
+mod list;
 mod maintenance;
 mod maps;
 mod nexti;
@@ -53,6 +57,7 @@ mod signal;
 mod signals;
 mod sleep;
 mod source;
+mod stacks;
 mod status;
 mod stepi;
 mod syscall;
@@ -63,6 +68,7 @@ mod threads;
 mod trace;
 mod try_;
 mod until;
+mod up;
 mod wait;
 mod watch;
 mod x;
@@ -80,6 +86,11 @@ pub const TABLE: Commands = Commands(&[
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,
+    backtrace::COMMAND,
+    frame::COMMAND,
+    up::COMMAND,
+    down::COMMAND,
+    stacks::COMMAND,
     continue_::COMMAND,
     interrupt::COMMAND,
     wait::COMMAND,
@@ -119,6 +130,7 @@ pub const TABLE: Commands = Commands(&[
     fds::COMMAND,
     auxv::COMMAND,
     environ::COMMAND,
+    list::COMMAND,
     disassemble::COMMAND,
     regs::COMMAND,
     print::COMMAND,

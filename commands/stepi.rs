@@ -60,7 +60,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 
 impl Stepped {
     pub(super) fn stood(cx: &mut Context<'_>, stop: StopReport, steps: u64) -> Stepped {
-        Stepped::Stood { steps, next: Box::new(cx.session.next_instruction()), stop }
+        Stepped::Stood { steps, next: Box::new(cx.session.next_instruction()), stop: cx.session.described(stop) }
     }
 }
 

@@ -5,13 +5,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::backtrace;
+use super::stacks::{self, AllStacks};
 use crate::addr::Tid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::dispatch::run_words;
 use crate::session::event::{place_words, why_words};
+use crate::session::listing;
 use crate::session::page::{Column, Page, Span, Style, Table};
-use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Row, Show, Words};
-use crate::target::{Caught, Signal, Syscall, ThreadFacts, Why};
+use crate::session::{Command, Context, Failure, Group, Locations, Needs, Outcome, Reply, Row, Show, Words};
+use crate::target::{Caught, CodePlace, Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "thread",
@@ -45,6 +48,7 @@ enum Answer {
     Selected(Box<ThreadRow>),
     One(ForThread),
     All { threads: Vec<ForThread> },
+    Stacks(AllStacks),
 }
 
 /// What a command answered for one thread.
@@ -87,9 +91,9 @@ pub(super) struct ThreadRow {
     /// The file or kernel object that is mapped there.
     module: Option<String>,
     module_offset: Option<u64>,
-    /// The function, once symbols are read.
-    symbol: Option<String>,
-    offset: Option<u64>,
+    /// What symbols and source say of it.
+    #[serde(flatten)]
+    code: CodePlace,
     #[serde(skip)]
     text: RowText,
 }
@@ -102,7 +106,10 @@ struct RowText {
 }
 
 impl ThreadRow {
-    pub(super) fn new(facts: ThreadFacts, selected: Option<Tid>) -> ThreadRow {
+    pub(super) fn new(mut facts: ThreadFacts, selected: Option<Tid>, locations: &Locations) -> ThreadRow {
+        if let Some(place) = &mut facts.place {
+            place.code = locations.code_place(place.pc);
+        }
         let text = RowText {
             why: match (&facts.why, facts.late) {
                 (Some(why), _) => why_words(why),
@@ -125,9 +132,8 @@ impl ThreadRow {
             syscall: facts.syscall.map(|call| call.name.map_or_else(|| call.number.to_string(), str::to_owned)),
             pc: facts.place.as_ref().map(|place| place.pc.0),
             module_offset: facts.place.as_ref().and_then(|place| place.module_offset),
-            module: facts.place.and_then(|place| place.module),
-            symbol: None,
-            offset: None,
+            module: facts.place.as_ref().and_then(|place| place.module.clone()),
+            code: facts.place.as_ref().map(|place| place.code.clone()).unwrap_or_default(),
             text,
         }
     }
@@ -193,7 +199,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         (Some("all"), []) => {
             return Err(Failure::hinted("thread all: a command is missing", "usage: thread all COMMAND").into());
         }
-        (Some("all"), command) => Answer::All { threads: for_all(cx, command)? },
+        (Some("all"), command) => for_all(cx, command)?,
         (Some(word), []) => {
             let (_, tid) = find(cx, word)?;
             cx.session.select(tid);
@@ -214,7 +220,12 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 fn row(cx: &mut Context<'_>, tid: Tid) -> anyhow::Result<ThreadRow> {
     let facts = cx.session.process()?.facts_of_thread(tid);
     let facts = facts.with_context(|| format!("thread {tid} has ended"))?;
-    Ok(ThreadRow::new(facts, cx.session.selected()))
+    let mut row = ThreadRow::new(facts, cx.session.selected(), &cx.session.locations());
+    if let (Some(file), Some(line)) = (&row.code.file, row.code.line) {
+        let source = cx.session.source(file).ok();
+        row.code.source = source.and_then(|source| Some(source.line(line)?.to_owned()));
+    }
+    Ok(row)
 }
 
 /// The thread that a word means: a number of the listing, or a tid.
@@ -227,23 +238,38 @@ pub(super) fn find(cx: &mut Context<'_>, word: &str) -> anyhow::Result<(u32, Tid
     Ok(*by_number.or(by_tid).ok_or_else(missing)?)
 }
 
-fn for_all(cx: &mut Context<'_>, command: &[String]) -> anyhow::Result<Vec<ForThread>> {
+fn for_all(cx: &mut Context<'_>, command: &[String]) -> anyhow::Result<Answer> {
+    let (group, command) = match command {
+        [first, rest @ ..] if matches!(first.as_str(), "-g" | "--group") => (true, rest),
+        command => (false, command),
+    };
     // A word that is no command fails once, not for each thread.
-    cx.session.commands().find(command)?;
+    let found = cx.session.commands().find(command)?;
+    if found.command.name == backtrace::COMMAND.name {
+        // All at once: a process that runs is held once for all of them.
+        let args = parse(&backtrace::COMMAND, &found.words(command))?;
+        return Ok(Answer::Stacks(stacks::of_all(cx, &args, group)?));
+    }
+    if group {
+        let message = format!("thread all -g: {} cannot be grouped", found.command.name);
+        return Err(Failure::hinted(message, "thread all -g bt groups equal stacks").into());
+    }
     let numbers = cx.session.process()?.thread_numbers();
-    Ok(numbers.into_iter().map(|(number, tid)| for_one(cx, number, tid, command)).collect())
+    let threads = numbers.into_iter().map(|(number, tid)| for_one(cx, number, tid, command)).collect();
+    Ok(Answer::All { threads })
 }
 
 fn for_one(cx: &mut Context<'_>, number: u32, tid: Tid, command: &[String]) -> ForThread {
-    let before = cx.session.selected();
+    let before = (cx.session.selected(), cx.session.kept_frame());
     cx.session.select(tid);
     let result = match run_words(cx.session, command) {
         Ok(Outcome::Reply(reply)) => Ok(reply),
         Ok(_) => Err(Failure::plain(format!("{} cannot be run for a thread", command[0]))),
         Err(failure) => Err(failure),
     };
-    if let Some(before) = before {
-        cx.session.select(before);
+    if let (Some(tid), frame) = before {
+        cx.session.select(tid);
+        cx.session.restore_frame(frame);
     }
     let (reply, page, row, error) = match result {
         Ok(reply) => (reply.json(), reply.page(), reply.row(), None),
@@ -280,8 +306,12 @@ impl Show for Answer {
                     Span::new(format!("thread {} ({}, {}) ", row.number, row.tid, row.name), Style::Strong),
                     format!("{}: {}", row.state_letter(), place.join(", ")).into(),
                 ]);
+                if let CodePlace { file: Some(file), line: Some(line), source: Some(text), .. } = &row.code {
+                    listing::stop_line(page, file, *line, text);
+                }
             }
             Answer::One(one) => page.append(one.page.clone()),
+            Answer::Stacks(stacks) => stacks.show(page),
             Answer::All { threads } => {
                 if let Some(table) = side_by_side(threads) {
                     page.table(table);

@@ -48,7 +48,8 @@ pub(super) fn set(
     let (address, length) = range(cx, &words.location)?;
     let new = NewBreakpoint {
         kind: Kind::Watch(access),
-        address,
+        addresses: vec![address],
+        follows: false,
         length,
         temporary: words.temporary,
         thread: thread_of(cx, &words)?,

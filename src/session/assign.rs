@@ -82,6 +82,13 @@ impl Session {
             return Err(Failure::hinted(message, "interrupt stops it").into());
         }
         let tid = selected.context("no thread is selected")?;
+        if let Some(frame) = self.outer_frame() {
+            let message =
+                format!("cannot set ${register} in frame {}: it was saved by what the frame has called", frame.number);
+            return Err(
+                Failure::hinted(message, "frame 0 selects the innermost frame, whose registers can be set").into()
+            );
+        }
         let thread = process.stopped_thread(tid);
         let thread = thread.with_context(|| format!("cannot set ${register}: thread {tid} does not stand still"))?;
         thread.set_register(register, bytes)?;

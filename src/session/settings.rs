@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::duration;
 use super::failure::Failure;
+use super::sources;
 use crate::target::FollowFork;
 use crate::target::disasm::Flavor;
 
@@ -40,6 +41,30 @@ pub struct Settings {
     pub flavor: Flavor,
     /// Which threads run when one is to run on.
     pub locking: Locking,
+    /// How much of each stack a short stop copies, bytes; as seems good if none.
+    pub stack_copy: Option<u64>,
+    /// What becomes of a breakpoint whose location nothing has.
+    pub pending: Pending,
+    /// How many lines `list` shows.
+    pub list_size: u32,
+    /// Which folders of sources are looked for elsewhere: from, to.
+    pub substitutes: Vec<(String, String)>,
+    /// Folders with separate debug information, by colons.
+    pub debug_folders: String,
+    /// Whether missing debug information is fetched over the network.
+    pub debuginfod: bool,
+}
+
+/// What becomes of a breakpoint whose location nothing has, gdb's `breakpoint pending`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Pending {
+    /// It waits for a library that has it.
+    On,
+    /// It waits if `break -p` says so; else it is an error.
+    #[default]
+    Auto,
+    /// As `auto`.
+    Off,
 }
 
 /// Which threads are held while one goes on, gdb's `scheduler-locking`.
@@ -65,6 +90,12 @@ impl Default for Settings {
             width: None,
             flavor: Flavor::Att,
             locking: Locking::Step,
+            stack_copy: None,
+            pending: Pending::Auto,
+            list_size: 10,
+            substitutes: Vec::new(),
+            debug_folders: "/usr/lib/debug".into(),
+            debuginfod: false,
         }
     }
 }
@@ -153,6 +184,19 @@ pub const ALL: &[Setting] = &[
         },
     },
     Setting {
+        name: "stack-copy",
+        values: "KIB|auto",
+        summary: "how much of each stack is copied while a running process is held for its stacks, KiB",
+        get: |settings| settings.stack_copy.map_or_else(|| "auto".into(), |bytes| (bytes >> 10).to_string()),
+        set: |settings, text| {
+            settings.stack_copy = match text {
+                "auto" => None,
+                text => Some(text.parse::<u64>().ok().filter(|kib| (1..=1 << 20).contains(kib))? << 10),
+            };
+            Some(())
+        },
+    },
+    Setting {
         name: "disassembly",
         values: "att|intel",
         summary: "how instructions are written",
@@ -165,6 +209,48 @@ pub const ALL: &[Setting] = &[
             };
             Some(())
         },
+    },
+    Setting {
+        name: "breakpoint-pending",
+        values: "on|auto|off",
+        summary: "whether a breakpoint waits for a library that has what it names (auto: with break -p)",
+        get: |settings| format!("{:?}", settings.pending).to_lowercase(),
+        set: |settings, text| Pending::from_str(text, false).ok().map(|value| settings.pending = value),
+    },
+    Setting {
+        name: "listsize",
+        values: "LINES",
+        summary: "how many lines of source list shows",
+        get: |settings| settings.list_size.to_string(),
+        set: |settings, text| {
+            settings.list_size = text.parse().ok().filter(|lines| (1..=10_000).contains(lines))?;
+            Some(())
+        },
+    },
+    Setting {
+        name: "substitute-path",
+        values: "FROM TO|off",
+        summary: "where sources are whose recorded path begins with FROM",
+        get: |settings| sources::show_substitutes(&settings.substitutes),
+        set: |settings, text| sources::substitute(&mut settings.substitutes, text),
+    },
+    Setting {
+        name: "debug-file-directory",
+        values: "FOLDER[:FOLDER…]",
+        summary: "where separate debug information is looked for",
+        get: |settings| settings.debug_folders.clone(),
+        set: |settings, text| {
+            let absolute = text.split(':').all(|folder| folder.starts_with('/'));
+            settings.debug_folders = absolute.then(|| text.to_owned())?;
+            Some(())
+        },
+    },
+    Setting {
+        name: "debuginfod",
+        values: "on|off",
+        summary: "whether missing debug information is fetched from the servers of DEBUGINFOD_URLS",
+        get: |settings| on_off(settings.debuginfod).into(),
+        set: |settings, text| parse_on_off(text).map(|value| settings.debuginfod = value),
     },
 ];
 
@@ -184,7 +270,8 @@ const DETACH_ON_FORK: &Setting = &Setting {
     },
 };
 /// gdb's names for settings that have another one here.
-const ALIASES: &[(&str, &str)] = &[("disassembly-flavor", "disassembly"), ("follow-fork-mode", "follow-fork")];
+const ALIASES: &[(&str, &str)] =
+    &[("disassembly-flavor", "disassembly"), ("follow-fork-mode", "follow-fork"), ("debuginfod-enabled", "debuginfod")];
 
 fn on_off(value: bool) -> &'static str {
     if value { "on" } else { "off" }

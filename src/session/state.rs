@@ -15,6 +15,7 @@ use super::looking::Looking;
 use super::processes::{Beside, state_of};
 use super::seen::Seen;
 use super::settings::Settings;
+use super::sources::Sources;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{Bell, Poller, Terminal};
@@ -97,6 +98,7 @@ pub struct Session {
     pub(super) process: Option<Process>,
     pub(super) number: u32,
     pub(super) selected: Option<Tid>,
+    pub(super) frame: Option<super::frames::SelectedFrame>,
     /// The others.
     pub(super) beside: Vec<Beside>,
     pub(super) last_process_number: u32,
@@ -111,6 +113,7 @@ pub struct Session {
     /// What `x` showed last, and what an empty line runs.
     pub looking: Looking,
     pub(super) seen: Seen,
+    pub(super) sources: Sources,
     /// The files whose symbols have been read.
     pub symbols: Store,
     /// Whether a person typed the command at a terminal (a script otherwise).
@@ -143,24 +146,26 @@ fn mapping_names(process: &Process) -> Vec<String> {
     names.into_iter().map(|name| name.trim_end_matches(" (deleted)").to_owned()).collect()
 }
 
-fn rules() -> Rc<Rules> {
+fn rules(symbols: &Store) -> Rc<Rules> {
     let rules = Rules::default();
-    rules.locate.set(Some(super::locations::locate));
+    *rules.locate.borrow_mut() = Some(Rc::new(super::locations::Follower(symbols.clone())));
     Rc::new(rules)
 }
 
 impl Session {
     pub(super) fn new(commands: Commands, poller: Poller, outbox: Arc<Outbox>) -> anyhow::Result<Session> {
+        let symbols = Store::default();
         Ok(Session {
             commands,
             poller,
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
-            rules: rules(),
+            rules: rules(&symbols),
             process: None,
             number: 1,
             selected: None,
+            frame: None,
             beside: Vec::new(),
             last_process_number: 1,
             awaited: None,
@@ -170,7 +175,8 @@ impl Session {
             variables: Variables::default(),
             looking: Looking::default(),
             seen: Seen::default(),
-            symbols: Store::default(),
+            sources: Sources::default(),
+            symbols,
             interactive: false,
             json: false,
             commands_on_stdin: false,
@@ -219,6 +225,7 @@ impl Session {
     /// Selects a thread of the process.
     pub fn select(&mut self, tid: Tid) {
         self.selected = Some(tid);
+        self.frame = None;
     }
 
     /// The process and whether it is held.

@@ -36,6 +36,8 @@ mod running;
 mod scene;
 pub mod search;
 mod signals;
+mod snapshot;
+pub mod stacks;
 mod step;
 mod step_beside;
 mod step_code;
@@ -45,7 +47,7 @@ mod trap_flag;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{
-    Access, Breakpoint, Goal, Kind, NewBreakpoint, REGISTERS, Repaired, guard, journal_folder, repair,
+    Access, Breakpoint, Goal, Kind, Locate, NewBreakpoint, REGISTERS, Repaired, guard, journal_folder, repair,
 };
 pub use calls::{CallResult, call_number, refuse_call};
 pub use catches::{Catch, Catches, Catchpoint, Caught};
@@ -54,7 +56,7 @@ pub use flow::Return;
 pub use follow::{FollowFork, Newborn, strangers};
 pub use gcore::{CoreFacts, CoreFault, CoreImage, CoreWriter};
 pub use launch::{Launch, launch};
-pub use listing::{Place, ThreadFacts};
+pub use listing::{CodePlace, Place, ThreadFacts};
 pub use memory::Fault;
 pub use modules::{LoadedModule, Modules};
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, TracedValue, Why};
@@ -67,6 +69,7 @@ pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use scene::{Scene, Symbols};
 pub use signals::{Disposition, Handling, SignalTable};
+pub use snapshot::{Snapshot, ThreadCopy};
 pub use syscalls::{Syscall, syscall_groups, syscalls_called};
 pub use thread::StoppedThread;
 

@@ -212,6 +212,15 @@ pub enum News {
         /// Why.
         why: String,
     },
+    /// A breakpoint is in force at other places than before: what it names was mapped or unmapped.
+    BreakpointFound {
+        /// The process.
+        process: Pid,
+        /// Its number.
+        number: u32,
+        /// At how many places.
+        places: usize,
+    },
     /// Nothing can be lent to the process, so that it would not outlive a SIGKILL of godbg in the moment of a breakpoint.
     Unshielded {
         /// The process.

@@ -2,6 +2,7 @@
 //! the process runs; registers only of a thread that stands still. Changes nothing.
 
 use super::expr::{EvalError, Machine, Value, Variables};
+use super::stacks::OuterFrame;
 use super::{Process, RegisterId, Registers};
 use crate::addr::{RuntimeAddr, Tid};
 
@@ -13,6 +14,7 @@ pub struct Scene<'a> {
     process: Option<&'a Process>,
     thread: Option<Tid>,
     registers: Option<Registers>,
+    frame: Option<OuterFrame>,
     variables: &'a Variables,
     symbols: &'a mut Symbols<'a>,
 }
@@ -25,7 +27,7 @@ impl<'a> Scene<'a> {
         variables: &'a Variables,
         symbols: &'a mut Symbols<'a>,
     ) -> Scene<'a> {
-        Scene { process, thread, registers: None, variables, symbols }
+        Scene { process, thread, registers: None, frame: None, variables, symbols }
     }
 
     /// With general registers that have been read already.
@@ -33,10 +35,21 @@ impl<'a> Scene<'a> {
         self.registers = Some(registers);
         self
     }
+
+    /// With the registers of an outer frame of that thread.
+    pub fn in_frame(mut self, frame: Option<OuterFrame>) -> Scene<'a> {
+        self.frame = frame;
+        self
+    }
 }
 
 impl Machine for Scene<'_> {
     fn register(&mut self, register: RegisterId) -> Result<u64, EvalError> {
+        if let Some(frame) = &self.frame {
+            let why =
+                || format!("its value in frame {} is not known: nothing that was called has saved it", frame.number);
+            return frame.get(register).ok_or_else(|| EvalError::Register { name: register.to_string(), why: why() });
+        }
         if let Some(value) = self.registers.as_ref().and_then(|known| register.of_general(known)) {
             return Ok(value);
         }

@@ -8,7 +8,9 @@ mod catching;
 mod disassembly;
 mod exec;
 mod following;
+
 mod gcore;
+mod go;
 mod guardian;
 mod harness;
 mod inheriting;

@@ -5,6 +5,7 @@
 mod aftermath;
 mod arming;
 mod displaced;
+mod following;
 mod hits;
 mod journal;
 mod running;
@@ -16,6 +17,7 @@ mod watch;
 use std::collections::BTreeSet;
 
 pub(super) use aftermath::CallNote;
+pub use following::Locate;
 pub(super) use hits::{CALL_STEP_CODE, DEBUG_CODE, INT3_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub(super) use sites::INT3;
@@ -35,6 +37,8 @@ pub(super) struct Steering {
     pub breakpoints: Vec<Breakpoint>,
     /// Where a step or `finish` is to end.
     pub goals: Vec<Goal>,
+    /// Where the dynamic linker comes by whenever it has mapped or unmapped files; met silently.
+    pub libraries: Option<RuntimeAddr>,
     /// The text that is changed while threads run.
     pub sites: sites::Sites,
     /// Whether `sites` has to be made anew from the two above.

@@ -9,7 +9,7 @@ use super::super::{News, Result, Why};
 use crate::addr::Tid;
 
 /// A process that was held for a moment.
-pub(super) struct Hold {
+pub(in crate::target) struct Hold {
     since: Instant,
     had_terminal: bool,
     was_job_stopped: bool,
@@ -17,7 +17,7 @@ pub(super) struct Hold {
 
 impl Process {
     /// Stops a process that runs. `None`: it was held already, and stays so.
-    pub(super) fn take_hold(&mut self) -> Result<Option<Hold>> {
+    pub(in crate::target) fn take_hold(&mut self) -> Result<Option<Hold>> {
         let hold = matches!(self.phase, Phase::Running).then(|| Hold {
             since: Instant::now(),
             had_terminal: self.has_terminal,
@@ -28,7 +28,7 @@ impl Process {
     }
 
     /// Lets it run again, and tells how long it stood still.
-    pub(super) fn release(&mut self, hold: Hold) -> Result<Duration> {
+    pub(in crate::target) fn release(&mut self, hold: Hold) -> Result<Duration> {
         if matches!(self.phase, Phase::Held { .. }) {
             match self.come_up(&hold).and_then(|(tid, why)| self.report_of(tid, why)) {
                 Some(report) => self.news.push_back(News::Stopped(report)),

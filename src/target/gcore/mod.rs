@@ -5,7 +5,7 @@
 mod copy;
 mod elf;
 mod filter;
-mod hold;
+pub(super) mod hold;
 mod notes;
 mod sink;
 mod write;

@@ -32,6 +32,52 @@ pub fn program(name: &str) -> Option<PathBuf> {
     Some(source("sh").unwrap_or_else(|| panic!("there is no fixture {name}")))
 }
 
+/// A Go toolchain: that of the path, and those that `scripts/test` has installed beside the build (`go-VERSION`).
+#[derive(Clone, Debug)]
+pub struct Go {
+    /// The `go` command.
+    pub command: PathBuf,
+    /// `go1.27.3`.
+    pub version: String,
+}
+
+impl Go {
+    /// All that are there, the path's first.
+    pub fn all() -> Vec<Go> {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let mut commands: Vec<PathBuf> = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let path = entry.unwrap().path();
+                let is_go = path.file_name()?.to_str()?.starts_with("go-");
+                Some(path.join("go/bin/go")).filter(|command| is_go && command.exists())
+            })
+            .collect();
+        commands.sort();
+        commands.insert(0, "go".into());
+        commands.into_iter().filter_map(Go::at).collect()
+    }
+
+    fn at(command: PathBuf) -> Option<Go> {
+        let text = version_of(command.to_str()?, "version")?;
+        let version = String::from_utf8(text).ok()?.split_whitespace().nth(2)?.to_owned();
+        Some(Go { command, version })
+    }
+
+    /// The release's number: 27 of Go 1.27.
+    pub fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// A fixture built with these flags of `go build`.
+    pub fn program(&self, name: &str, flags: &[&str]) -> PathBuf {
+        let flags: Vec<&str> = ["build"].iter().chain(flags).copied().collect();
+        let source = sources().join(format!("{name}.go"));
+        build(name, self.command.to_str().unwrap(), "version", &flags, &[source]).unwrap()
+    }
+}
+
 /// One compiler call, its result kept under a name that its inputs decide. A rename makes it whole or absent.
 fn build(name: &str, compiler: &str, version: &str, flags: &[&str], inputs: &[PathBuf]) -> Option<PathBuf> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -52,6 +98,7 @@ fn build(name: &str, compiler: &str, version: &str, flags: &[&str], inputs: &[Pa
         let mut command = Command::new(compiler);
         command.args(flags).arg("-o").arg(&unfinished).arg(&inputs[0]);
         command.env("GO111MODULE", "off").env("GOFLAGS", "").env("GOCACHE", cache.join("go"));
+        command.env("GOTOOLCHAIN", "local").env_remove("GOROOT");
         let output = command.output().unwrap();
         assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&output.stderr));
         fs::rename(&unfinished, &program).unwrap();

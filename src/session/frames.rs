@@ -1,0 +1,117 @@
+//! The selected frame, and the stack of the selected thread. A selection holds as long as the thread stands where it stood when
+//! the frame was selected. Shows nothing.
+
+use anyhow::Context as _;
+
+use super::{Failure, Session};
+use crate::addr::{Pid, Tid};
+use crate::target::stacks::{Limits, NamedFrame, NamedStack, Namer, OuterFrame, Stack};
+use crate::target::{Mappings, Modules};
+
+/// A frame that was selected.
+#[derive(Clone, Debug)]
+pub struct SelectedFrame {
+    stand: Stand,
+    outer: OuterFrame,
+}
+
+/// Where a thread stands: another stop, another thread, or a changed register make another of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stand {
+    process: Pid,
+    thread: Tid,
+    pc: u64,
+    sp: u64,
+}
+
+/// The stack of the selected thread of a held process.
+pub struct Frames {
+    /// The thread.
+    pub thread: Tid,
+    /// The frames as the unwinder found them, with their registers.
+    pub stack: Stack,
+    /// The frames as people count them.
+    pub named: NamedStack,
+}
+
+impl Session {
+    /// The frames of the selected thread, at most so many.
+    pub fn frames(&mut self, most: usize) -> anyhow::Result<Frames> {
+        let thread = self.selected().context("no thread is selected")?;
+        let (modules, mappings) = self.modules_now();
+        let process = self.process()?;
+        let stack = process.stack_of(thread, &modules, &mappings, Limits { frames: most, registers: true });
+        let named = Namer::new(&modules, &mappings).name_all(&stack);
+        Ok(Frames { thread, stack, named })
+    }
+
+    /// The files of the current process and its mappings.
+    pub(super) fn modules_now(&self) -> (Modules, Mappings) {
+        let locations = self.locations();
+        (locations.modules().clone(), locations.mappings().clone())
+    }
+
+    /// The number of the selected frame; 0 is the innermost.
+    pub fn frame_number(&self) -> usize {
+        self.outer_frame().map_or(0, |frame| frame.number)
+    }
+
+    /// The registers of the selected frame, if it is not the innermost.
+    pub fn outer_frame(&self) -> Option<OuterFrame> {
+        let selected = self.frame.as_ref()?;
+        (self.stand() == Some(selected.stand)).then(|| selected.outer.clone())
+    }
+
+    fn stand(&self) -> Option<Stand> {
+        let (process, thread) = (self.current()?, self.selected()?);
+        let registers = process.stopped_thread(thread)?.registers().ok()?;
+        Some(Stand { process: process.pid(), thread, pc: registers.rip, sp: registers.rsp })
+    }
+
+    /// Selects a frame by its number: that frame.
+    pub fn select_frame(&mut self, number: usize) -> anyhow::Result<NamedFrame> {
+        let frames = self.frames(number.saturating_add(1))?;
+        let count = frames.named.frames.len();
+        let Some(found) = frames.named.frames.get(number) else {
+            let thread = frames.thread;
+            let noun = if count == 1 { "frame" } else { "frames" };
+            let message = format!("no frame {number}: the stack of thread {thread} has {count} {noun}");
+            let why = frames.named.end;
+            let hint = if why.is_good() { "bt shows them".into() } else { format!("bt shows them; {why}") };
+            return Err(Failure::hinted(message, hint).into());
+        };
+        let found = found.clone();
+        self.frame = None;
+        if number > 0 {
+            let registers = frames.stack.frames[found.frame].registers.as_deref().copied().unwrap_or_default();
+            let thread = self.process()?.registers_at(frames.thread).with_context(|| {
+                format!(
+                    "frame {number}: thread {} sleeps in the kernel and its registers cannot be read",
+                    frames.thread
+                )
+            })?;
+            let stand = self.stand().context("the thread does not stand still")?;
+            self.frame = Some(SelectedFrame { stand, outer: OuterFrame::new(number, &thread, &registers) });
+        }
+        Ok(found)
+    }
+
+    /// What is selected, to be selected again later.
+    pub fn kept_frame(&self) -> Option<SelectedFrame> {
+        self.frame.clone()
+    }
+
+    /// Selects what was kept.
+    pub fn restore_frame(&mut self, frame: Option<SelectedFrame>) {
+        self.frame = frame;
+    }
+
+    /// Runs something with a frame selected, and selects the one before again.
+    pub fn in_frame<T>(&mut self, number: usize, run: impl FnOnce(&mut Session) -> T) -> anyhow::Result<T> {
+        let before = self.kept_frame();
+        self.select_frame(number)?;
+        let done = run(self);
+        self.restore_frame(before);
+        Ok(done)
+    }
+}

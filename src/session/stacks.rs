@@ -1,0 +1,52 @@
+//! Stacks as commands ask for them: of threads of a process that is held, or that runs and is held for a moment. Shows nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Session;
+use crate::addr::{Pid, Tid};
+use crate::target::stacks::{Limits, NamedStack};
+use crate::target::{Modules, Snapshot};
+
+/// The stacks of threads.
+pub struct Stacks {
+    /// The process.
+    pub process: Pid,
+    /// How long it was held for this; `None`: it was held already.
+    pub pause: Option<Duration>,
+    /// The threads, by number.
+    pub threads: Vec<ThreadStack>,
+}
+
+/// The stack of one thread.
+pub struct ThreadStack {
+    /// Its number.
+    pub number: u32,
+    /// Its tid.
+    pub tid: Tid,
+    /// Its name, any characters; `None`: it has ended since.
+    pub name: Option<String>,
+    /// Its frames.
+    pub stack: Arc<NamedStack>,
+}
+
+impl Session {
+    /// Copies what the stacks of these threads, or of all, are walked from. A process that runs is held for that alone.
+    pub fn snapshot(&mut self, wanted: Option<&[Tid]>) -> anyhow::Result<Snapshot> {
+        let each = self.settings.stack_copy;
+        let snapshot = self.process()?.snapshot(wanted, each);
+        self.pass_on_news();
+        Ok(snapshot?)
+    }
+
+    /// Walks and names what was copied.
+    pub fn stacks_of(&self, snapshot: &Snapshot, most: usize) -> Stacks {
+        let modules = Modules::of(snapshot.pid, snapshot.mappings(), &self.symbols);
+        let limits = Limits { frames: most, registers: false };
+        let stacks = snapshot.stacks(&modules, limits);
+        let threads = snapshot.threads.iter().zip(snapshot.names()).zip(stacks);
+        let threads =
+            threads.map(|((copy, name), stack)| ThreadStack { number: copy.number, tid: copy.tid, name, stack });
+        Stacks { process: snapshot.pid, pause: snapshot.held, threads: threads.collect() }
+    }
+}

@@ -1,0 +1,13 @@
+//! The rules by which a caller's registers are found from a frame's: unwind tables of files, and what a function's code
+//! tells where there are none. Knows no process: memory is what a closure reads.
+
+mod code;
+mod expression;
+mod registers;
+mod row;
+mod table;
+
+pub use code::{Code, is_behind_call, is_signal_return, row_by_code};
+pub use registers::{COUNT, FrameRegisters, KEPT, NAMES, RBP, RBX, RIP, RSP};
+pub use row::{Caller, CfaRule, ReadWord, RegisterRule, Row, StepError};
+pub use table::{Scratch, UnwindTables};
