@@ -28,6 +28,7 @@ mod find;
 mod finish;
 mod frame;
 mod gcore;
+mod goroutine;
 mod goroutines;
 mod handle;
 mod hbreak;
@@ -87,6 +88,7 @@ pub const TABLE: Commands = Commands(&[
     threads::COMMAND,
     thread::COMMAND,
     goroutines::COMMAND,
+    goroutine::COMMAND,
     backtrace::COMMAND,
     frame::COMMAND,
     up::COMMAND,
