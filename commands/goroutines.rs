@@ -294,12 +294,16 @@ impl GoroutineRow {
 }
 
 impl Answer {
-    /// The only one of its rows that has this number.
-    pub(super) fn into_row(self, id: u64) -> anyhow::Result<GoroutineRow> {
-        let found = self.goroutines.into_iter().flatten().find(|row| row.id == id);
+    /// The first of its rows that is the one, and how long the process was held for it.
+    pub(super) fn into_row(
+        self,
+        is_it: &dyn Fn(&GoroutineRow) -> bool,
+        missing: &str,
+    ) -> anyhow::Result<(GoroutineRow, Option<f64>)> {
+        let found = self.goroutines.into_iter().flatten().find(|row| is_it(row));
         let total = self.total;
-        let missing = || Failure::hinted(format!("no goroutine {id} among {total}"), "goroutines lists their numbers");
-        Ok(found.ok_or_else(missing)?)
+        let missing = || Failure::hinted(format!("{missing} among {total}"), "goroutines lists their numbers");
+        Ok((found.ok_or_else(missing)?, self.pause_ms))
     }
 }
 

@@ -30,6 +30,7 @@ mod finish;
 mod frame;
 mod functions;
 mod gcore;
+mod goroutine;
 mod goroutines;
 mod handle;
 mod hbreak;
@@ -98,6 +99,7 @@ pub const TABLE: Commands = Commands(&[
     threads::COMMAND,
     thread::COMMAND,
     goroutines::COMMAND,
+    goroutine::COMMAND,
     backtrace::COMMAND,
     frame::COMMAND,
     up::COMMAND,

@@ -6,7 +6,8 @@ pub(super) fn wait_reason(minor: u32, index: u8) -> Option<&'static str> {
         ..=19 => &[FIRST, SYNC, OLD],
         20..=23 => &[FIRST, SYNC, LOCKS, LAST],
         24 => &[FIRST, SYNC, LOCKS, GROUP, LAST, SYNCTEST],
-        _ => &[FIRST, PROCS, SYNC, LOCKS, GROUP, LAST, DURABLE],
+        25 => &[FIRST, PROCS, SYNC, LOCKS, GROUP, LAST, DURABLE],
+        _ => &[FIRST_26, LOCKS, GROUP, LAST, DURABLE],
     };
     let words = parts.iter().copied().flatten().nth(usize::from(index)).copied();
     words.filter(|words| !words.is_empty())
@@ -33,7 +34,33 @@ const FIRST: &[&str] = &[
     "force gc (idle)",
 ];
 
-/// Since Go 1.25.
+/// Since Go 1.26 what can wait for ever stands together.
+const FIRST_26: &[&str] = &[
+    "",
+    "GC assist marking",
+    "IO wait",
+    "dumping heap",
+    "garbage collection",
+    "garbage collection scan",
+    "panicwait",
+    "GC assist wait",
+    "GC sweep wait",
+    "GC scavenge wait",
+    "finalizer wait",
+    "force gc (idle)",
+    "GOMAXPROCS updater (idle)",
+    "semacquire",
+    "sleep",
+    "chan receive (nil chan)",
+    "chan send (nil chan)",
+    "select (no cases)",
+    "select",
+    "chan receive",
+    "chan send",
+    "sync.Cond.Wait",
+];
+
+/// Go 1.25.
 const PROCS: &[&str] = &["GOMAXPROCS updater (idle)"];
 
 const SYNC: &[&str] = &["semacquire", "sleep", "sync.Cond.Wait"];
@@ -92,11 +119,12 @@ mod tests {
 
     #[test]
     fn the_index_shifts_between_releases() {
-        let of = |words: &str| [19, 20, 24, 25].map(|minor| (0..60).find(|at| wait_reason(minor, *at) == Some(words)));
-        assert_eq!(of("chan receive"), [Some(14); 4]);
-        assert_eq!(of("sleep"), [Some(19), Some(19), Some(19), Some(20)]);
-        assert_eq!(of("preempted"), [Some(25), Some(28), Some(29), Some(30)]);
-        assert_eq!(of("sync.WaitGroup.Wait"), [None, None, Some(24), Some(25)]);
+        let of =
+            |words: &str| [19, 20, 24, 25, 26].map(|minor| (0..60).find(|at| wait_reason(minor, *at) == Some(words)));
+        assert_eq!(of("chan receive"), [Some(14), Some(14), Some(14), Some(14), Some(19)]);
+        assert_eq!(of("sleep"), [Some(19), Some(19), Some(19), Some(20), Some(14)]);
+        assert_eq!(of("preempted"), [Some(25), Some(28), Some(29), Some(30), Some(30)]);
+        assert_eq!(of("sync.WaitGroup.Wait"), [None, None, Some(24), Some(25), Some(25)]);
         assert_eq!((wait_reason(19, 0), wait_reason(27, 255)), (None, None));
     }
 }
