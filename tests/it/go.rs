@@ -8,6 +8,10 @@ use std::sync::Arc;
 use godbg::addr::LinkAddr;
 use godbg::symbols::{Bytes, Files, Module};
 
+use godbg::target::goroutines::layout::Layout;
+
+use crate::harness::fixture::Fixture;
+use crate::harness::godbg::Godbg;
 use crate::harness::skip;
 use crate::harness::toolchain::Go;
 
@@ -195,48 +199,110 @@ fn inlined_calls_are_those_of_dwarf_however_a_program_was_built() {
     }
 }
 
-#[test]
-fn print_layouts() {
-    for path in std::env::var("GO_LAYOUTS").unwrap_or_default().split_whitespace() {
-        let begin = std::time::Instant::now();
-        let module = module(Path::new(path));
-        let found =
-            godbg::symbols::go::types::structs(&module, &["runtime.g", "runtime.m", "runtime.gobuf", "runtime.stack"]);
-        println!("{path} {:?}", begin.elapsed());
-        for (name, fields) in [
-            (
-                "runtime.g",
-                &[
-                    "stack",
-                    "m",
-                    "sched",
-                    "syscallsp",
-                    "syscallpc",
-                    "syscallbp",
-                    "atomicstatus",
-                    "goid",
-                    "waitsince",
-                    "waitreason",
-                    "parentGoid",
-                    "gopc",
-                    "startpc",
-                    "labels",
-                    "runningCleanups",
-                    "lockedm",
-                ][..],
-            ),
-            ("runtime.m", &["g0", "gsignal", "curg", "procid", "alllink", "tls"]),
-            ("runtime.gobuf", &["sp", "pc", "bp", "g"]),
-        ] {
-            let Some(layout) = found.get(name) else {
-                println!("no {name}");
-                continue;
-            };
-            println!(
-                "{name} {} {:?}",
-                layout.size,
-                fields.iter().map(|f| (f, layout.fields.get(*f).copied())).collect::<Vec<_>>()
-            );
+/// A goroutine as `runtime.Stack` has it: what it does, and the functions and lines of its stack, the innermost first.
+#[derive(Debug, Default)]
+struct Traced {
+    id: u64,
+    state: String,
+    frames: Vec<(String, String)>,
+    creator: Option<String>,
+}
+
+fn traced(text: &str) -> Vec<Traced> {
+    let one = |text: &str| {
+        let mut lines = text.lines();
+        let head = lines.next()?.strip_prefix("goroutine ")?;
+        let (id, state) = head.split_once(" [")?;
+        let state = state.split([']', ',']).next()?.to_owned();
+        let mut one = Traced { id: id.parse().ok()?, state, ..Traced::default() };
+        while let (Some(call), Some(place)) = (lines.next(), lines.next()) {
+            let place = place.trim().split(" +0x").next()?.to_owned();
+            match call.strip_prefix("created by ") {
+                Some(_) => one.creator = Some(place),
+                None => one.frames.push((call[..call.rfind('(')?].to_owned(), place)),
+            }
         }
+        Some(one)
+    };
+    text.split("\n\n").filter_map(one).collect()
+}
+
+/// What Go's own traces leave out: the runtime's functions but those that it exports, and wrappers that the compiler has made.
+fn is_shown(function: &str) -> bool {
+    let hidden =
+        function.strip_prefix("runtime.").is_some_and(|name| !name.starts_with(|c: char| c.is_ascii_uppercase()));
+    !hidden && !function.contains("gowrap")
+}
+
+#[test]
+fn goroutines_are_those_that_the_runtime_itself_tells_of() {
+    for go in Go::all() {
+        for way in WAYS {
+            let program = Fixture::of_program(go.program("goroutines", way)).start();
+            let wanted = traced(&std::fs::read_to_string(program.dir().join("stacks")).unwrap());
+            let script = format!("attach {}\ngoroutines -s\ngoroutines -with label user\n", program.pid());
+            let said = Godbg::new().args(["--format", "json"]).run_script(script).success();
+            let replies: Vec<serde_json::Value> =
+                said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let what = format!("{} {way:?}", go.version);
+            let rows = replies[1]["reply"]["goroutines"].as_array().unwrap();
+            assert_eq!(replies[1]["reply"]["version"], go.version);
+            assert!(wanted.len() >= 16, "{what}: {wanted:?}");
+            for goroutine in &wanted {
+                let row = rows.iter().find(|row| row["id"] == goroutine.id);
+                let row = row.unwrap_or_else(|| panic!("{what}: no goroutine {} in {rows:#?}", goroutine.id));
+                // The first goes on after the file is written.
+                if goroutine.id == 1 {
+                    continue;
+                }
+                let state = row["wait_reason"].as_str().or(row["status"].as_str()).unwrap();
+                assert_eq!(state, goroutine.state, "{what} {}", goroutine.id);
+                let mut frames: Vec<(String, String)> = row["frames"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|frame| {
+                        let text = |name: &str| frame[name].as_str().unwrap_or_default().to_owned();
+                        (without_types(&text("function")), format!("{}:{}", text("file"), frame["line"]))
+                    })
+                    .filter(|(function, _)| is_shown(function))
+                    .collect();
+                let expected: Vec<_> =
+                    goroutine.frames.iter().filter(|(function, _)| is_shown(function)).map(|(function, place)| (without_types(function), place.clone())).collect();
+                // Before 1.21 a wrapper that `go f(x)` needs has no name of its own, but the line of the `go`.
+                if go.minor() < 21
+                    && frames.len() > expected.len()
+                    && frames.last().map(|frame| &frame.1) == goroutine.creator.as_ref()
+                {
+                    frames.pop();
+                }
+                assert_eq!(frames, expected, "{what} {}", goroutine.id);
+                assert_eq!(row["end"]["reason"], "outermost", "{what} {}", goroutine.id);
+                let creator = row["creator"]
+                    .as_object()
+                    .map(|place| format!("{}:{}", place["file"].as_str().unwrap(), place["line"]));
+                assert_eq!(creator, goroutine.creator, "{what} {}", goroutine.id);
+                assert_eq!(row["system"], false, "{what}");
+            }
+            // All others are the runtime's own, of which its trace says nothing.
+            let system = rows.iter().filter(|row| row["system"] == true).count();
+            assert_eq!(system + wanted.len(), rows.len(), "{what}");
+            let labelled = replies[2]["reply"]["goroutines"].as_array().unwrap();
+            assert_eq!(labelled.len(), 1, "{what}");
+            let labels = &labelled[0]["labels"];
+            assert_eq!(labels[0]["key"], "job", "{what}");
+            assert_eq!((&labels[1]["key"], &labels[1]["value"]), (&"user".into(), &"ann\u{1b}[2J".into()), "{what}");
+            assert!(labelled[0]["waiting_s"].as_f64().is_some_and(|s| s < 600.0), "{what}: {labelled:?}");
+            program.assert_beats();
+        }
+    }
+}
+
+#[test]
+fn offsets_by_release_are_those_of_dwarf() {
+    for go in Go::all() {
+        let by_dwarf = Layout::by_dwarf(&module(&go.program("goroutines", &[])));
+        assert_eq!(Layout::of_release(go.minor()), by_dwarf, "{}", go.version);
+        assert!(by_dwarf.is_some(), "{}", go.version);
     }
 }

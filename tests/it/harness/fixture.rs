@@ -127,8 +127,12 @@ impl Fixture {
 
     /// A fixture of any language; `None` where its compiler is missing.
     pub fn of_any(name: &str) -> Option<Builder> {
-        let program = toolchain::program(name)?;
-        Some(Builder { program, wrapper: Vec::new(), args: Vec::new(), envs: Vec::new() })
+        toolchain::program(name).map(Self::of_program)
+    }
+
+    /// A fixture that has been built already.
+    pub fn of_program(program: PathBuf) -> Builder {
+        Builder { program, wrapper: Vec::new(), args: Vec::new(), envs: Vec::new() }
     }
 
     pub fn pid(&self) -> i32 {
