@@ -30,6 +30,7 @@ mod sessions;
 mod signals;
 mod starting;
 mod stepping;
+mod symbols;
 mod terminal;
 mod torture;
 mod watching;
