@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod arch;
+pub mod clock;
 mod bus_error;
 pub mod cache_folder;
 pub mod descriptors;

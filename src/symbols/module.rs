@@ -123,6 +123,15 @@ impl Module {
         self.unwind.get_or_init(|| UnwindTables::of(self))
     }
 
+    /// Bytes of the file by their address; `None` where the file has none.
+    pub fn bytes_at(&self, addr: LinkAddr, length: u64) -> Option<&[u8]> {
+        let segment = self.segments.iter().find(|segment| (segment.start..segment.end).contains(&addr))?;
+        let offset = addr.0 - segment.start.0;
+        let end = offset.checked_add(length).filter(|end| *end <= segment.file_size)?;
+        let begin = usize::try_from(segment.file_offset.checked_add(offset)?).ok()?;
+        self.elf.bytes().get(begin..usize::try_from(segment.file_offset.checked_add(end)?).ok()?)
+    }
+
     /// The symbol that covers an address, by the cheapest table that has it.
     pub fn symbol_at(&self, addr: LinkAddr) -> Option<SymbolAt> {
         if let Some(symbol) = self.go().and_then(|go| go.symbol_at(addr)) {

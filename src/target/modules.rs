@@ -104,6 +104,11 @@ impl LoadedModule {
         self.pieces.iter().map(|piece| piece.start..piece.end)
     }
 
+    /// Whether code of it can run.
+    pub fn is_executable(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.execute)
+    }
+
     /// The file and how far the loader moved it; `None` if it is no ELF file or cannot be read.
     pub fn module(&self) -> Option<(&Arc<Module>, LoadBias)> {
         let found = self.opened().as_ref().ok()?;
