@@ -47,8 +47,11 @@ impl Store {
         self.lock().debug_folders.clone().unwrap_or_else(|| vec![PathBuf::from("/usr/lib/debug")])
     }
 
-    /// Sets them. Files are looked for anew then.
+    /// Sets them. If they are others than before, what lacked debug info looks for it anew when it is next opened.
     pub fn set_debug_folders(&self, folders: Vec<PathBuf>) {
+        if self.debug_folders() == folders {
+            return;
+        }
         let mut inside = self.lock();
         inside.modules.clear();
         inside.debug_folders = Some(folders);

@@ -31,6 +31,7 @@ mod signals;
 mod stacks;
 mod starting;
 mod stepping;
+mod symbols;
 mod terminal;
 mod torture;
 mod watching;

@@ -25,6 +25,29 @@ pub fn of_dwarf(dwarf: &Dwarf, some: Option<&[usize]>) -> Vec<Named> {
     })
 }
 
+/// Where in `.debug_info` the entries of functions lie whose names hold some text, and of those that stand for them.
+pub fn offsets_of(loaded: &Loaded<'_>, unit: usize, literal: &str) -> Vec<u32> {
+    let Some(entries) = loaded.unit(unit) else { return Vec::new() };
+    let mut collected = Collected { names: Vec::new(), known: FxHashMap::default(), places: Vec::new(), files: &[] };
+    let _ = collected.walk(loaded, entries);
+    let holds = |die: usize| {
+        let mut at = die;
+        for _ in 0..16 {
+            let Some(known) = collected.known.get(&at) else { return false };
+            let linkage = known.linkage.is_some_and(|name| name.to_string_lossy().contains(literal));
+            if linkage || known.name.as_ref().is_some_and(|name| name.contains(literal)) {
+                return true;
+            }
+            let Some(Reference::Here(origin)) = known.origin else { return false };
+            at = origin;
+        }
+        false
+    };
+    let begin = loaded.extent(unit).start;
+    let dies = collected.known.keys().filter(|die| holds(**die));
+    dies.filter_map(|die| u32::try_from(begin.checked_add(*die)?).ok()).collect()
+}
+
 /// What a unit says of a function, for those that refer to it.
 struct Known<'a> {
     linkage: Option<Reader<'a>>,

@@ -8,15 +8,18 @@ use gimli::SectionId;
 
 use super::super::dwarf::{Dwarf, Loaded};
 use super::super::parallel;
+use super::collect;
 
 /// With more strings than that nearly all units are named, and the search is slower than reading them.
 const MOST_STRINGS: usize = 64;
+/// The same of entries that other units may refer to.
+const MOST_ENTRIES: usize = 512;
 
 /// The units that may hold a name with `literal` in it; `None` if all have to be read.
 pub fn units_with(dwarf: &Dwarf, literal: &str) -> Option<Vec<usize>> {
     dwarf.with(|loaded| {
-        // What another file or unit says of a function is found only by reading who refers to it.
-        if loaded.sources.shared.is_some() || loaded.refers_far() {
+        // What another file says of a function is found only by reading who refers to it.
+        if loaded.sources.shared.is_some() {
             return None;
         }
         let strings = offsets(loaded.sources.own.get(SectionId::DebugStr).slice(), literal)?;
@@ -31,9 +34,28 @@ pub fn units_with(dwarf: &Dwarf, literal: &str) -> Option<Vec<usize>> {
             let bytes = info.slice().get(loaded.extent(*unit)).unwrap_or_default();
             finder.is_match(bytes) || loaded.is_skeleton(*unit) || lists(loaded, *unit, &listed)
         };
-        let chosen = parallel::map(&units, may_hold);
-        Some(units.into_iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(unit, _)| unit).collect())
+        let chosen = chosen(&units, may_hold);
+        if !loaded.refers_far() {
+            return Some(chosen);
+        }
+        // Other units may hold inlined calls of the functions that these name: by the offsets of their entries.
+        let named = parallel::map(&chosen, |unit| collect::offsets_of(loaded, *unit, literal)).concat();
+        if named.is_empty() || named.len() > MOST_ENTRIES {
+            return named.is_empty().then_some(chosen);
+        }
+        let patterns: Vec<[u8; 4]> = named.iter().map(|offset| offset.to_le_bytes()).collect();
+        let finder = AhoCorasick::new(&patterns).ok()?;
+        let is_known = |unit: &usize| chosen.binary_search(unit).is_ok();
+        let refers = |unit: &usize| {
+            is_known(unit) || finder.is_match(info.slice().get(loaded.extent(*unit)).unwrap_or_default())
+        };
+        Some(self::chosen(&units, refers))
     })
+}
+
+fn chosen(units: &[usize], may_hold: impl Fn(&usize) -> bool + Sync) -> Vec<usize> {
+    let chosen = parallel::map(units, may_hold);
+    units.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(unit, _)| *unit).collect()
 }
 
 /// Where the strings that hold the literal begin; `None` if there are too many.
