@@ -81,6 +81,9 @@ impl FrameRow {
         if self.signal {
             line.push(Span::new(" <signal handler called>", Style::Warn));
         }
+        if self.found_by == TAIL_CALL {
+            line.push(Span::new(" (tail call)", Style::Dim));
+        }
         match (&self.file, &self.module) {
             (Some(file), _) => {
                 let place = self.line.map_or_else(String::new, |line| format!(":{line}"));
@@ -107,6 +110,9 @@ fn short_path(path: &str) -> Cow<'_, str> {
     }
 }
 
+/// The word for a function that has left by a jump.
+const TAIL_CALL: &str = "tail_call";
+
 fn found_by(how: FoundBy) -> &'static str {
     match how {
         FoundBy::Registers => "registers",
@@ -116,7 +122,7 @@ fn found_by(how: FoundBy) -> &'static str {
         FoundBy::Signal => "signal",
         FoundBy::WildCall => "wild_call",
         FoundBy::Runtime => "runtime",
-        FoundBy::TailCall => "tail_call",
+        FoundBy::TailCall => TAIL_CALL,
     }
 }
 

@@ -22,11 +22,11 @@ use crate::kernel::memory::Memory;
 use crate::kernel::proc::{self, SyscallNow};
 
 /// All copies together take at most about so much, where nobody has said how much of each stack is copied.
-const BUDGET: u64 = 24 << 20;
+const BUDGET: u64 = 16 << 20;
 
 /// At least and at most so much of each stack is copied then, bytes.
 const LEAST: u64 = 4 << 10;
-const MOST: u64 = 256 << 10;
+const MOST: u64 = 64 << 10;
 
 /// Whatever is asked for, all copies together take no more.
 const CEILING: u64 = 1 << 30;
@@ -76,8 +76,13 @@ impl Process {
     /// what seems good if `None`.
     pub fn snapshot(&mut self, wanted: Option<&[Tid]>, each: Option<u64>) -> Result<Snapshot> {
         // What is slow to ask is asked before.
-        let running = matches!(self.phase, Phase::Running);
         let mappings = self.mappings().unwrap_or_default();
+        self.snapshot_with(mappings, wanted, each)
+    }
+
+    /// The same, with mappings that were read before the process was attached to.
+    pub fn snapshot_with(&mut self, mappings: Mappings, wanted: Option<&[Tid]>, each: Option<u64>) -> Result<Snapshot> {
+        let running = matches!(self.phase, Phase::Running);
         let memory = self.memory().ok();
         let hold = self.take_hold()?;
         let mut snapshot = self.copy(wanted, each, mappings);
@@ -189,12 +194,9 @@ impl Piece {
 /// (arch/x86/include/uapi/asm/sigcontext.h) has rsp, rip, eflags and then cs, gs, fs, ss as 16 bits each, which in 64-bit code
 /// are 0x33, 0, 0, 0x2b. What only looks like one costs a copy.
 fn interrupted_stacks(copied: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    const SEGMENTS: u64 = 0x002b_0000_0000_0033;
+    const SEGMENTS: [u8; 8] = 0x002b_0000_0000_0033u64.to_le_bytes();
     let word = |at: usize| copied.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-    // The kernel aligns the frame to 16 bytes less 8, so that the words are aligned to 8.
-    let places = copied.chunks_exact(8).enumerate();
-    let places = places.filter(|(_, bytes)| **bytes == SEGMENTS.to_le_bytes()).map(|(index, _)| index * 8);
-    places.filter_map(move |at| word(at.checked_sub(24)?))
+    memchr::memmem::find_iter(copied, &SEGMENTS).filter_map(move |at| word(at.checked_sub(24)?))
 }
 
 fn asleep(sp: RuntimeAddr, pc: RuntimeAddr) -> FrameRegisters {
@@ -209,45 +211,81 @@ impl Snapshot {
         &self.mappings
     }
 
-    /// Walks and names all stacks, by all processors. Equal stacks are one. Beside each stands its thread's name (any characters), if
-    /// that lives still.
-    pub fn stacks(&self, modules: &Modules, limits: Limits) -> Vec<(Option<String>, Arc<NamedStack>)> {
-        let memory = self.memory.as_deref();
-        let (threads, bytes, mappings) = (&self.threads[..], &self.bytes[..], &self.mappings);
-        let next = AtomicUsize::new(0);
+    /// Walks all stacks by all processors, drops the copies, and names the stacks: equal ones are one. Beside each stands its
+    /// thread's name (any characters), if that lives still.
+    pub fn stacks(&mut self, modules: &Modules, limits: Limits) -> Vec<(Option<String>, Arc<NamedStack>)> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let (threads, mappings, pid) = (&self.threads[..], &self.mappings, self.pid);
+        let walk = Walk { threads, mappings, modules, bytes: &bytes, memory: self.memory.as_deref(), limits };
         let workers =
             std::thread::available_parallelism().map_or(1, usize::from).min(threads.len().div_ceil(16)).max(1);
-        let work = || {
-            let copied = CopiedMemory { mappings, memory, bytes, pieces: Cell::new(&[]) };
-            let mut unwinder = Unwinder::new(modules, mappings, &copied);
-            let mut names = Names { namer: Namer::new(modules, mappings), known: FxHashMap::default() };
-            let mut own = Vec::new();
-            loop {
-                let begin = next.fetch_add(BATCH, Ordering::Relaxed);
-                let batch = threads.get(begin..threads.len().min(begin + BATCH)).unwrap_or_default();
-                if batch.is_empty() {
-                    return own;
-                }
-                let stacks = batch.iter().map(|thread| {
-                    copied.pieces.set(&thread.pieces);
-                    let unwound = thread.registers.map(|registers| unwinder.unwind(registers, limits));
-                    names.of(&unwound.unwrap_or(Stack { frames: Vec::new(), end: End::NoThread }))
-                });
-                own.push((begin, stacks.collect()));
-            }
-        };
-        let pid = self.pid;
-        let names = || names_of(pid, threads);
-        let (mut batches, names): (Vec<(usize, Vec<Arc<NamedStack>>)>, _) = std::thread::scope(|scope| {
-            let names = (workers > 1).then(|| scope.spawn(names));
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let batches = others.into_iter().flat_map(|other| other.join().unwrap_or_default());
-            (own.into_iter().chain(batches).collect(), names.and_then(|names| names.join().ok()))
+        let next = AtomicUsize::new(0);
+        let (walked, names) = std::thread::scope(|scope| {
+            let names = (workers > 1).then(|| scope.spawn(|| names_of(pid, threads)));
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(|| walk.some(&next))).collect();
+            let own = walk.some(&next);
+            let others = others.into_iter().filter_map(|other| other.join().ok());
+            (std::iter::once(own).chain(others).collect::<Vec<_>>(), names.and_then(|names| names.join().ok()))
         });
-        batches.sort_unstable_by_key(|(begin, _)| *begin);
-        let stacks = batches.into_iter().flat_map(|(_, stacks)| stacks);
-        names.unwrap_or_else(|| names_of(pid, threads)).into_iter().zip(stacks).collect()
+        // The copies are much, and symbols are too: never both at once.
+        drop(bytes);
+        let mut namer = Namer::new(modules, mappings);
+        let mut known: FxHashMap<Key, Arc<NamedStack>> = FxHashMap::default();
+        let mut stacks: Vec<(usize, Arc<NamedStack>)> = Vec::with_capacity(threads.len());
+        for Walked { unique, of_threads } in walked {
+            let named: Vec<Arc<NamedStack>> = unique
+                .iter()
+                .map(|stack| known.entry(key(stack)).or_insert_with(|| Arc::new(namer.name_all(stack))).clone())
+                .collect();
+            stacks.extend(of_threads.into_iter().map(|(thread, which)| (thread, named[which].clone())));
+        }
+        stacks.sort_unstable_by_key(|(thread, _)| *thread);
+        let names = names.unwrap_or_else(|| names_of(pid, threads));
+        names.into_iter().zip(stacks).map(|(name, (_, stack))| (name, stack)).collect()
+    }
+}
+
+/// What stacks are walked from.
+struct Walk<'a> {
+    threads: &'a [ThreadCopy],
+    mappings: &'a Mappings,
+    modules: &'a Modules,
+    bytes: &'a [u8],
+    memory: Option<&'a Memory>,
+    limits: Limits,
+}
+
+/// Stacks that one processor has walked: each that there is only once, and which one each thread has.
+#[derive(Default)]
+struct Walked {
+    unique: Vec<Stack>,
+    of_threads: Vec<(usize, usize)>,
+}
+
+impl Walk<'_> {
+    /// Takes threads until there are none left.
+    fn some(&self, next: &AtomicUsize) -> Walked {
+        let copied =
+            CopiedMemory { mappings: self.mappings, memory: self.memory, bytes: self.bytes, pieces: Cell::new(&[]) };
+        let mut unwinder = Unwinder::new(self.modules, self.mappings, &copied);
+        let (mut walked, mut known) = (Walked::default(), FxHashMap::default());
+        loop {
+            let begin = next.fetch_add(BATCH, Ordering::Relaxed);
+            let batch = self.threads.get(begin..self.threads.len().min(begin + BATCH)).unwrap_or_default();
+            if batch.is_empty() {
+                return walked;
+            }
+            for (index, thread) in batch.iter().enumerate() {
+                copied.pieces.set(&thread.pieces);
+                let stack = thread.registers.map(|registers| unwinder.unwind(registers, self.limits));
+                let stack = stack.unwrap_or(Stack { frames: Vec::new(), end: End::NoThread });
+                let which = *known.entry(key(&stack)).or_insert_with(|| {
+                    walked.unique.push(stack);
+                    walked.unique.len() - 1
+                });
+                walked.of_threads.push((begin + index, which));
+            }
+        }
     }
 }
 
@@ -261,17 +299,8 @@ const BATCH: usize = 64;
 /// What makes two stacks equal: each frame's place, and the end.
 type Key = (Vec<(RuntimeAddr, RuntimeAddr)>, End);
 
-/// The names of stacks: each that there is only once.
-struct Names<'a> {
-    namer: Namer<'a>,
-    known: FxHashMap<Key, Arc<NamedStack>>,
-}
-
-impl Names<'_> {
-    fn of(&mut self, stack: &Stack) -> Arc<NamedStack> {
-        let key = (stack.frames.iter().map(|frame| (frame.pc, frame.lookup)).collect(), stack.end);
-        self.known.entry(key).or_insert_with(|| Arc::new(self.namer.name_all(stack))).clone()
-    }
+fn key(stack: &Stack) -> Key {
+    (stack.frames.iter().map(|frame| (frame.pc, frame.lookup)).collect(), stack.end)
 }
 
 /// The copy of one thread's stack, and whatever of the process does not change while it runs.

@@ -123,9 +123,10 @@ fn measure_size(
     runs: usize,
     summary: &mut Summary,
 ) -> Result<()> {
-    let column = |name, decimals| Column { name, better: Better::Less, decimals };
-    let columns = vec![column("wall ms", 1), column("pause ms", 1), column("MiB", 1)];
-    let mut table = Table::new(format!("all stacks of a C program with {size} threads"), columns);
+    let column = |name, better, decimals| Column { name, better, decimals };
+    let less = |name| column(name, Better::Less, 1);
+    let columns = vec![less("wall ms"), less("pause ms"), less("MiB"), column("lines", Better::More, 0)];
+    let mut table = Table::new(format!("all stacks of a {} with {size} threads", Language::C.name()), columns);
     let rows: Vec<usize> = contenders.iter().map(|one| table.row(one.name, one.kind)).collect();
     let mut target = Target::start(programs, "heartbeat", Language::C, size, &[])?;
     for round in 0..runs {
@@ -151,7 +152,7 @@ fn measure_size(
     Ok(())
 }
 
-/// Wall, pause and memory of one run.
+/// Wall, pause and memory of one run, and how much it has said.
 fn measure(programs: &Programs, one: &Contender, target: &Target) -> Result<Vec<f64>> {
     target.wait_for_beats(5).context("before the run")?;
     target.reset()?;
@@ -159,5 +160,5 @@ fn measure(programs: &Programs, one: &Contender, target: &Target) -> Result<Vec<
     target.wait_for_beats(2).context("the target stands still after the run")?;
     target.check_released()?;
     let pause = target.longest_gap()?.saturating_sub(target.usual);
-    Ok(vec![ms(run.wall), ms(pause), run.memory_kib as f64 / 1024.0])
+    Ok(vec![ms(run.wall), ms(pause), run.memory_kib as f64 / 1024.0, run.said.lines().count() as f64])
 }
