@@ -9,8 +9,9 @@ use super::thread::find;
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::session::breakpoint_words::{self, BreakWords};
 use crate::session::command::{args, no_question, parse, reply};
-use crate::session::locations::resolve;
+use crate::session::locations::{Locations, Place, resolve_spots};
 use crate::session::page::{Page, Span, Style};
+use crate::session::settings::Pending;
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words, duration};
 use crate::target::expr::Expr;
 use crate::target::{Breakpoint, Kind, NewBreakpoint};
@@ -29,13 +30,16 @@ pub(super) const COMMAND: Command = Command {
     run,
 };
 
-/// Locations are `*ADDRESS`, `*EXPR` and `MODULE+OFFSET`; without one it is the selected thread's program counter. With `if`
-/// it stops only where the expression is not 0, with `thread N` only that thread. `-t`: gone after its first stop; `-H`: by a
-/// debug register, so that no text is changed. A running process is held for a moment.
+/// Locations are functions (`work`, `ns::f`, `pkg.(*T).Method`, `FILE:FUNC`), lines (`FILE:LINE`, `LINE`, `+N`, `-N`) and
+/// addresses (`*ADDRESS`, `*EXPR`, `MODULE+OFFSET`); without one it is the selected thread's program counter. A function or line
+/// that has code in several places, because it is inlined or generic, stops in all of them. With `if` it stops only where the
+/// expression is not 0, with `thread N` only that thread. `-t`: gone after its first stop; `-H`: by a debug register, so that no
+/// text is changed; `-p`: where nothing has the name, it waits for a library that has it. A running process is held for a
+/// moment.
 #[derive(clap::Parser)]
 struct Args {
-    /// `LOC [if EXPR] [thread N] [-t] [-H]`
-    #[arg(value_name = "LOC [if EXPR] [thread N] [-t] [-H]", allow_hyphen_values = true)]
+    /// `LOC [if EXPR] [thread N] [-t] [-H] [-p]`
+    #[arg(value_name = "LOC [if EXPR] [thread N] [-t] [-H] [-p]", allow_hyphen_values = true)]
     words: Option<String>,
 }
 
@@ -46,7 +50,14 @@ pub(super) struct BreakpointSet {
     number: u32,
     /// `break`, `hbreak`, `watch`, `rwatch`, `awatch` or `trace`.
     kind: &'static str,
+    /// The location; what its words left open is filled in.
+    location: String,
+    /// The first of its places; null if it waits for a library.
     address: Option<RuntimeAddr>,
+    /// All of its places.
+    places: Vec<PlaceOf>,
+    /// Whether it waits for a library that has what it names.
+    pending: bool,
     /// How many bytes are watched; 1 for a place in the text.
     length: u64,
     /// Where that is, for people.
@@ -58,6 +69,30 @@ pub(super) struct BreakpointSet {
     value: Option<u64>,
     /// For how long a running process was held to set it.
     held_ms: Option<f64>,
+}
+
+/// One of the places of a breakpoint.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PlaceOf {
+    #[serde(flatten)]
+    place: Place,
+    /// The same for people.
+    words: Option<String>,
+}
+
+impl PlaceOf {
+    pub(super) fn all(addresses: &[RuntimeAddr], locations: &Locations) -> Vec<PlaceOf> {
+        let one = |address: &RuntimeAddr| PlaceOf {
+            place: locations.place_or_bare(*address),
+            words: locations.long_words(*address),
+        };
+        addresses.iter().map(one).collect()
+    }
+
+    /// `0x401136 (work at /src/main.c:12)`, or another mark in between.
+    pub(super) fn show(&self) -> (RuntimeAddr, Option<&str>) {
+        (self.place.address, self.words.as_deref())
+    }
 }
 
 impl BreakpointSet {
@@ -72,9 +107,12 @@ impl BreakpointSet {
             process: pid,
             number,
             kind: one.kind_word(),
-            address: one.address,
+            location: one.location.clone(),
+            address: one.address(),
+            places: PlaceOf::all(&one.addresses, &locations),
+            pending: one.addresses.is_empty(),
             length: one.length,
-            place: one.address.and_then(|address| locations.words(address)),
+            place: one.address().and_then(|address| locations.long_words(address)),
             condition: one.condition.as_ref().map(|condition| condition.text().to_owned()),
             thread: one.thread.map(|(_, tid)| tid),
             temporary: one.temporary,
@@ -83,6 +121,9 @@ impl BreakpointSet {
         })
     }
 }
+
+/// So many places of one breakpoint are shown when it is set.
+const MOST_SHOWN: usize = 10;
 
 /// What differs between the commands that set a breakpoint in the text.
 #[derive(Default)]
@@ -98,34 +139,33 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         cx,
         args.words.as_deref().unwrap_or("*$pc"),
         Asked::default(),
-        "usage: break LOC [if EXPR] [thread N] [-t] [-H]",
+        "usage: break LOC [if EXPR] [thread N] [-t] [-H] [-p]",
     )
 }
 
 /// Sets a breakpoint by the words of a command.
 pub(super) fn set(cx: &mut Context<'_>, text: &str, asked: Asked, usage: &str) -> anyhow::Result<Outcome> {
     let words = breakpoint_words::parse(text, usage)?;
-    let address = one_address(cx, &words.location)?;
+    let locations = cx.session.locations();
+    let found = resolve_spots(cx.session, &locations, &words.location)?;
+    let waits = found.follows && (words.pending || cx.session.settings.pending == Pending::On);
+    if let Some(missing) = found.missing.filter(|_| !waits) {
+        return Err(missing.into());
+    }
     let kind = if asked.hardware || words.hardware { Kind::Hardware } else { Kind::Software };
     let new = NewBreakpoint {
         kind,
-        address,
+        addresses: found.spots.iter().map(|spot| spot.address).collect(),
+        follows: found.follows,
         length: 1,
         temporary: asked.temporary || words.temporary,
         thread: thread_of(cx, &words)?,
         condition: words.condition.as_deref().map(|text| cx.session.compile(text)).transpose()?,
-        location: words.location,
+        location: found.location,
         trace: asked.trace,
     };
     let (number, held) = cx.session.add_breakpoint(new)?;
     Ok(Outcome::Reply(Reply::new(BreakpointSet::new(cx, number, held)?)))
-}
-
-fn one_address(cx: &Context<'_>, location: &str) -> anyhow::Result<RuntimeAddr> {
-    match resolve(cx.session, location)?.as_slice() {
-        [one, ..] => Ok(*one),
-        [] => Err(Failure::plain(format!("{location} is nowhere")).into()),
-    }
 }
 
 /// The thread that is meant by `thread N`.
@@ -141,11 +181,11 @@ impl Show for BreakpointSet {
             _ => "watchpoint",
         };
         let mut text = String::new();
-        if let Some(address) = self.address {
-            text += &format!(" at {address}");
-        }
-        if let Some(place) = &self.place {
-            text += &format!(" ({place})");
+        match (self.places.as_slice(), &self.place) {
+            ([], _) => text += &format!(" waits for a library that has {}", self.location),
+            ([one], Some(place)) => text += &format!(" at {} ({place})", one.place.address),
+            ([one], None) => text += &format!(" at {}", one.place.address),
+            (several, _) => text += &format!(" at {} places of {}", several.len(), self.location),
         }
         if self.length > 1 {
             text += &format!(", {} bytes", self.length);
@@ -161,5 +201,17 @@ impl Show for BreakpointSet {
             text += &format!("; process {} was held for {held}", self.process);
         }
         page.spans(vec![Span::new(format!("{noun} {}", self.number), Style::Strong), text.into()]);
+        for (index, place) in self.places.iter().enumerate().take(MOST_SHOWN).filter(|_| self.places.len() > 1) {
+            let (address, words) = place.show();
+            let words = words.map(|words| format!(" ({words})")).unwrap_or_default();
+            page.spans(vec![
+                format!("  {}.{}  ", self.number, index + 1).into(),
+                Span::new(address.to_string(), Style::Address),
+                words.into(),
+            ]);
+        }
+        if self.places.len() > MOST_SHOWN {
+            page.line(format!("  and {} more: breakpoints lists them", self.places.len() - MOST_SHOWN));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::break_::PlaceOf;
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::locations::Locations;
@@ -46,8 +47,12 @@ pub(super) struct Row {
     ignore: u64,
     /// The location as it was written, or what is caught.
     location: String,
-    /// Where that is; null if it is not mapped.
+    /// The first of its places; null if nothing that is mapped has it.
     address: Option<RuntimeAddr>,
+    /// All of its places.
+    places: Vec<PlaceOf>,
+    /// Whether it waits for a library that has what it names.
+    pending: bool,
     /// How many bytes are watched, 1 for a place in the text; null for a catchpoint.
     length: Option<u64>,
     place: Option<String>,
@@ -76,9 +81,11 @@ impl Row {
             hits: one.hits,
             ignore: one.ignore,
             location: one.location.clone(),
-            address: one.address,
+            address: one.address(),
+            places: PlaceOf::all(&one.addresses, locations),
+            pending: one.follows && one.addresses.is_empty(),
             length: Some(one.length),
-            place: one.address.and_then(|address| locations.words(address)),
+            place: one.address().and_then(|address| locations.long_words(address)),
             condition: one.condition.as_ref().map(|condition| condition.text().to_owned()),
             thread: one.thread.map(|(_, tid)| tid),
             temporary: one.temporary,
@@ -99,6 +106,8 @@ impl Row {
             ignore: one.ignore,
             location: catch_words(&one.what),
             address: None,
+            places: Vec::new(),
+            pending: false,
             length: None,
             place: None,
             condition: one.condition.map(|condition| condition.text().to_owned()),
@@ -115,9 +124,11 @@ impl Row {
     fn spans(&self) -> Vec<Span> {
         let on = if self.enabled { Span::from("on") } else { Span::new("off", Style::Dim) };
         let place = match (&self.address, &self.place) {
+            _ if self.places.len() > 1 => format!("{}, {} places", self.location, self.places.len()),
             (Some(address), Some(place)) => format!("{address} {place}"),
             (Some(address), None) => address.to_string(),
             (None, _) if self.catch.is_some() => self.location.clone(),
+            (None, _) if self.pending => format!("{} (waits for its library)", self.location),
             (None, _) => format!("({} is not mapped)", self.location),
         };
         vec![
@@ -128,6 +139,24 @@ impl Row {
             Span::new(place, Style::Address),
             self.what().into(),
         ]
+    }
+
+    /// The row, and one for each of several places.
+    fn with_places(&self) -> Vec<Vec<Span>> {
+        let several = if self.places.len() > 1 { &self.places[..] } else { &[] };
+        let row = |(index, place): (usize, &PlaceOf)| {
+            let (address, words) = place.show();
+            let blank = Span::default;
+            vec![
+                format!("{}.{}", self.number, index + 1).into(),
+                blank(),
+                blank(),
+                blank(),
+                Span::new(format!("{address} {}", words.unwrap_or_default()), Style::Address),
+                blank(),
+            ]
+        };
+        std::iter::once(self.spans()).chain(several.iter().enumerate().map(row)).collect()
     }
 
     fn what(&self) -> String {
@@ -146,7 +175,10 @@ impl Row {
         if self.ignore > 0 {
             parts.push(format!("ignores {} more", self.ignore));
         }
-        parts.extend(self.trace.as_ref().map(|values| format!("tells {}", values.join(", "))));
+        parts.extend(self.trace.as_ref().map(|values| match values.as_slice() {
+            [] => "tells who comes by".to_owned(),
+            values => format!("tells {}", values.join(", ")),
+        }));
         if !self.commands.is_empty() {
             parts.push(format!("runs {}", self.commands.join("; ")));
         }
@@ -179,6 +211,6 @@ impl Show for Listing {
             Column::left("WHERE"),
             Column::wrapping("WHAT"),
         ];
-        page.table(Table { columns, rows: self.breakpoints.iter().map(Row::spans).collect() });
+        page.table(Table { columns, rows: self.breakpoints.iter().flat_map(Row::with_places).collect() });
     }
 }

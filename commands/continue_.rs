@@ -10,7 +10,7 @@ use crate::session::event::end_words;
 use crate::session::hooks;
 use crate::session::page::{Page, Span, Style};
 use crate::session::{
-    Command, Context, Failure, Group, Interrupted, Needs, Outcome, ProcessOutcome, Reply, Show, Words,
+    Command, Context, Failure, Group, Interrupted, LastEnd, Needs, Outcome, ProcessOutcome, Reply, Show, Words,
 };
 use crate::target::{End, Origin, Resumed, Signal, StopReport, Why};
 
@@ -116,11 +116,19 @@ fn run_until_stop(cx: &mut Context<'_>) -> anyhow::Result<Option<Continued>> {
                 cx.session.resume(true)?;
                 return Ok(None);
             }
-            let next = if report.why == Why::Step { cx.session.next_instruction() } else { None };
+            let arrived = matches!(report.why, Why::Step | Why::FunctionFinished | Why::LocationReached);
+            let next = if arrived { cx.session.next_instruction() } else { None };
+            let report = if after.silent { report } else { cx.session.described(report) };
             Ok(Some(Continued::Stopped { report, silent: after.silent, next: Box::new(next) }))
         }
-        ProcessOutcome::Ended(last) => Ok(Some(Continued::Ended { process: last.process, end: last.end })),
+        ProcessOutcome::Ended(last) => Ok(Some(last.into())),
         ProcessOutcome::StillRuns => unreachable!("a wait without a deadline does not run out"),
+    }
+}
+
+impl From<LastEnd> for Continued {
+    fn from(last: LastEnd) -> Continued {
+        Continued::Ended { process: last.process, end: last.end }
     }
 }
 

@@ -90,7 +90,7 @@ fn at_location(cx: &mut Context<'_>, word: &str) -> anyhow::Result<Vec<u32>> {
     let addresses = resolve(cx.session, word)?;
     let set = cx.session.process()?.breakpoints().iter();
     let here: Vec<u32> =
-        set.filter(|one| one.address.is_some_and(|at| addresses.contains(&at))).map(|one| one.number).collect();
+        set.filter(|one| one.addresses.iter().any(|at| addresses.contains(at))).map(|one| one.number).collect();
     if here.is_empty() {
         return Err(Failure::hinted(format!("no breakpoint at {word}"), "breakpoints lists them").into());
     }

@@ -32,6 +32,6 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         let hint = "x/20xg $rsp shows the stack; advance *ADDRESS runs to an address";
         Failure::hinted(format!("finish: where the function of thread {tid} returns to cannot be found"), hint)
     })?;
-    cx.session.set_goals(vec![Goal { addr: place.addr, thread: Some(tid), above: Some(place.above) }])?;
+    cx.session.set_goals(vec![Goal::at_return(place, tid)])?;
     Ok(Outcome::Reply(Reply::new(go_on(cx, false)?)))
 }

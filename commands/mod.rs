@@ -37,6 +37,7 @@ mod history;
 mod ignore;
 mod interrupt;
 mod kill;
+mod list;
 mod maintenance;
 mod maps;
 mod nexti;
@@ -133,6 +134,7 @@ pub const TABLE: Commands = Commands(&[
     fds::COMMAND,
     auxv::COMMAND,
     environ::COMMAND,
+    list::COMMAND,
     disassemble::COMMAND,
     regs::COMMAND,
     print::COMMAND,

@@ -35,8 +35,8 @@ struct Args {
     #[arg(value_name = "SETTING")]
     setting: String,
     /// Its new value
-    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
-    value: String,
+    #[arg(value_name = "VALUE", allow_hyphen_values = true, required = true, num_args = 1..)]
+    value: Vec<String>,
 }
 
 /// What was changed.
@@ -85,11 +85,24 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 }
 
 fn change_setting(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Changed> {
-    let args: Args = parse(&COMMAND, words)?;
-    let setting = settings::find(&args.setting)?;
-    setting.set(&mut cx.session.settings, &args.value)?;
+    let Args { setting, value } = parse(&COMMAND, words)?;
+    // gdb writes some names in two words: `set breakpoint pending on`, `set debuginfod enabled on`.
+    let two = value.first().map(|second| format!("{setting}-{second}"));
+    let (setting, value) = match two.and_then(|name| settings::find(&name).ok()) {
+        Some(setting) if value.len() > 1 => (setting, &value[1..]),
+        _ => (settings::find(&setting)?, &value[..]),
+    };
+    let value = if let [one] = value { one.clone() } else { shlex_join(value) };
+    setting.set(&mut cx.session.settings, &value)?;
     cx.session.apply_settings();
     Ok(Changed::Setting(Shown { settings: vec![Value::new(setting, &cx.session.settings)] }))
+}
+
+/// Several words as one text that a shell would split into them again.
+fn shlex_join(words: &[String]) -> String {
+    let quoted =
+        words.iter().map(|word| shlex::try_quote(word).map_or_else(|_| word.clone(), |word| word.into_owned()));
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 fn assign(cx: &mut Context<'_>, text: &str) -> anyhow::Result<Changed> {

@@ -11,9 +11,10 @@ use crate::addr::Tid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::dispatch::run_words;
 use crate::session::event::{place_words, why_words};
+use crate::session::listing;
 use crate::session::page::{Column, Page, Span, Style, Table};
-use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Row, Show, Words};
-use crate::target::{Caught, Signal, Syscall, ThreadFacts, Why};
+use crate::session::{Command, Context, Failure, Group, Locations, Needs, Outcome, Reply, Row, Show, Words};
+use crate::target::{Caught, CodePlace, Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "thread",
@@ -90,9 +91,9 @@ pub(super) struct ThreadRow {
     /// The file or kernel object that is mapped there.
     module: Option<String>,
     module_offset: Option<u64>,
-    /// The function, once symbols are read.
-    symbol: Option<String>,
-    offset: Option<u64>,
+    /// What symbols and source say of it.
+    #[serde(flatten)]
+    code: CodePlace,
     #[serde(skip)]
     text: RowText,
 }
@@ -105,7 +106,10 @@ struct RowText {
 }
 
 impl ThreadRow {
-    pub(super) fn new(facts: ThreadFacts, selected: Option<Tid>) -> ThreadRow {
+    pub(super) fn new(mut facts: ThreadFacts, selected: Option<Tid>, locations: &Locations) -> ThreadRow {
+        if let Some(place) = &mut facts.place {
+            place.code = locations.code_place(place.pc);
+        }
         let text = RowText {
             why: match (&facts.why, facts.late) {
                 (Some(why), _) => why_words(why),
@@ -128,9 +132,8 @@ impl ThreadRow {
             syscall: facts.syscall.map(|call| call.name.map_or_else(|| call.number.to_string(), str::to_owned)),
             pc: facts.place.as_ref().map(|place| place.pc.0),
             module_offset: facts.place.as_ref().and_then(|place| place.module_offset),
-            module: facts.place.and_then(|place| place.module),
-            symbol: None,
-            offset: None,
+            module: facts.place.as_ref().and_then(|place| place.module.clone()),
+            code: facts.place.as_ref().map(|place| place.code.clone()).unwrap_or_default(),
             text,
         }
     }
@@ -171,6 +174,8 @@ fn why_name(why: &Why) -> &'static str {
         Why::Breakpoint { .. } => "breakpoint",
         Why::Watchpoint { .. } => "watchpoint",
         Why::Step => "step",
+        Why::FunctionFinished => "function_finished",
+        Why::LocationReached => "location_reached",
     }
 }
 
@@ -215,7 +220,12 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 fn row(cx: &mut Context<'_>, tid: Tid) -> anyhow::Result<ThreadRow> {
     let facts = cx.session.process()?.facts_of_thread(tid);
     let facts = facts.with_context(|| format!("thread {tid} has ended"))?;
-    Ok(ThreadRow::new(facts, cx.session.selected()))
+    let mut row = ThreadRow::new(facts, cx.session.selected(), &cx.session.locations());
+    if let (Some(file), Some(line)) = (&row.code.file, row.code.line) {
+        let source = cx.session.source(file).ok();
+        row.code.source = source.and_then(|source| Some(source.line(line)?.to_owned()));
+    }
+    Ok(row)
 }
 
 /// The thread that a word means: a number of the listing, or a tid.
@@ -296,6 +306,9 @@ impl Show for Answer {
                     Span::new(format!("thread {} ({}, {}) ", row.number, row.tid, row.name), Style::Strong),
                     format!("{}: {}", row.state_letter(), place.join(", ")).into(),
                 ]);
+                if let CodePlace { file: Some(file), line: Some(line), source: Some(text), .. } = &row.code {
+                    listing::stop_line(page, file, *line, text);
+                }
             }
             Answer::One(one) => page.append(one.page.clone()),
             Answer::Stacks(stacks) => stacks.show(page),

@@ -37,9 +37,10 @@ struct Threads {
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let Args {} = parse(&COMMAND, words)?;
     let selected = cx.session.selected();
+    let locations = cx.session.locations();
     let process = cx.session.process()?;
     let facts = process.thread_facts();
-    let threads = facts.into_iter().map(|facts| ThreadRow::new(facts, selected)).collect();
+    let threads = facts.into_iter().map(|facts| ThreadRow::new(facts, selected, &locations)).collect();
     Ok(Outcome::Reply(Reply::new(Threads { process: process.pid(), threads })))
 }
 

@@ -48,6 +48,8 @@ struct Waited {
     status: u32,
     /// The status in words.
     meaning: String,
+    /// Why it was stopped, which thread did it, and where that stands.
+    stop: Option<StopReport>,
     end: Option<End>,
     /// Null right after an exec by a thread that was not the leader: the kernel then tells no more.
     usage: Option<Usage>,
@@ -64,7 +66,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     }
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     let waited = match cx.session.wait_for_process(deadline)? {
-        ProcessOutcome::Stopped(report) => stopped(cx, &report)?,
+        ProcessOutcome::Stopped(report) => stopped(cx, report)?,
         ProcessOutcome::Ended(last) => ended(last),
         ProcessOutcome::StillRuns => {
             let pid = cx.session.process()?.pid();
@@ -79,7 +81,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     Ok(Outcome::Reply(Reply::new(waited)))
 }
 
-fn stopped(cx: &mut Context<'_>, report: &StopReport) -> anyhow::Result<Waited> {
+fn stopped(cx: &mut Context<'_>, report: StopReport) -> anyhow::Result<Waited> {
     let (thread, status, usage) = cx.session.process()?.wait_status(report.thread)?;
     Ok(Waited {
         process: report.process,
@@ -88,6 +90,7 @@ fn stopped(cx: &mut Context<'_>, report: &StopReport) -> anyhow::Result<Waited> 
         status,
         meaning: meaning(status),
         end: None,
+        stop: Some(report),
         usage,
     })
 }
@@ -99,6 +102,7 @@ fn ended(last: LastEnd) -> Waited {
         thread: None,
         status: last.status,
         meaning: end_words(&last.end),
+        stop: None,
         end: Some(last.end),
         usage: Some(last.usage),
     }
@@ -125,11 +129,17 @@ fn meaning(status: u32) -> String {
 
 impl Show for Waited {
     fn show(&self, page: &mut Page) {
-        let what = match self.thread {
-            Some(thread) => format!("stopped: thread {thread}, status {:#x} ({})", self.status, self.meaning),
-            None => format!("ended: status {:#x} ({})", self.status, self.meaning),
-        };
-        page.spans(vec![Span::new(format!("process {} ", self.process), Style::Strong), what.into()]);
+        if let Some(stop) = &self.stop {
+            stop.show(page);
+        }
+        let status = format!("status {:#x} ({})", self.status, self.meaning);
+        match self.thread {
+            Some(thread) => page.line(format!("  thread {thread}, {status}")),
+            None => {
+                let name = Span::new(format!("process {} ", self.process), Style::Strong);
+                page.spans(vec![name, format!("ended: {status}").into()]);
+            }
+        }
         let Some(usage) = self.usage else { return };
         let Usage { user_s, system_s, max_rss_kib, minor_faults, major_faults, blocks_in, blocks_out, .. } = usage;
         let Usage { voluntary_switches, involuntary_switches, .. } = usage;

@@ -48,7 +48,8 @@ pub(super) fn set(
     let (address, length) = range(cx, &words.location)?;
     let new = NewBreakpoint {
         kind: Kind::Watch(access),
-        address,
+        addresses: vec![address],
+        follows: false,
         length,
         temporary: words.temporary,
         thread: thread_of(cx, &words)?,
@@ -76,7 +77,8 @@ fn range(cx: &Context<'_>, text: &str) -> anyhow::Result<(RuntimeAddr, u64)> {
         rest => cx.session.evaluate(rest)?.bits(),
     };
     if length == 0 {
-        return Err(Failure::plain("nothing can be watched: the length is 0").into());
+        let usage = "say a length from 1 on, or none: watch ADDR LENGTH";
+        return Err(Failure::usage("nothing can be watched: the length is 0", usage).into());
     }
     Ok((RuntimeAddr(address), length))
 }

@@ -1,4 +1,4 @@
-//! The words of `break` and its kin: a location or an expression, `if EXPR`, `thread N`, `-t`, `-H`. Pure; knows no process.
+//! The words of `break` and its kin: a location or an expression, `if EXPR`, `thread N`, `-t`, `-H`, `-p`. Pure; knows no process.
 
 use super::Failure;
 
@@ -15,6 +15,8 @@ pub struct BreakWords {
     pub temporary: bool,
     /// `-H`.
     pub hardware: bool,
+    /// `-p`: it may wait for what it names.
+    pub pending: bool,
 }
 
 /// Cuts the words. `usage` is the hint of a complaint.
@@ -43,7 +45,7 @@ pub fn parse(text: &str, usage: &str) -> Result<BreakWords, Failure> {
     Ok(words)
 }
 
-/// `-t` and `-H` stand before everything or behind everything.
+/// Options stand before everything or behind everything.
 fn without_options(text: &str, words: &mut BreakWords) -> String {
     let mut rest = text.trim();
     loop {
@@ -63,6 +65,7 @@ fn take_option(word: &str, words: &mut BreakWords) -> bool {
     match word {
         "-t" => words.temporary = true,
         "-H" => words.hardware = true,
+        "-p" => words.pending = true,
         _ => return false,
     }
     true
@@ -106,6 +109,7 @@ mod tests {
             thread: thread.map(Into::into),
             temporary,
             hardware,
+            pending: false,
         };
         for (text, expected) in [
             ("*0x401000", words("*0x401000", None, None, false, false)),

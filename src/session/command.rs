@@ -353,7 +353,7 @@ fn is_short_for(typed: &[String], alias: &str) -> bool {
 }
 
 /// The number of edits (insert, remove, replace, swap neighbours) from one word to another.
-fn edits(from: &str, to: &str) -> usize {
+pub(in crate::session) fn edits(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];
     for i in 0..=from.len() {

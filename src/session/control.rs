@@ -96,6 +96,7 @@ impl Session {
     /// Makes changed settings hold for the processes that are there.
     pub fn apply_settings(&mut self) {
         self.rules.follow.set(self.settings.follow_fork);
+        self.sources.clear();
     }
 
     /// Stops the process.

@@ -5,11 +5,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::hooks::Ran;
+use super::locations::file_name;
 use super::page::{Page, Span, Style};
 use super::reply::Show;
 use super::signal_words::signal_words;
-use super::{duration, size};
-use crate::target::{Access, Birth, Caught, End, LateThread, News, Place, Signal, StopReport, TracedValue, Why};
+use super::{duration, listing, size};
+use crate::target::{
+    Access, Birth, Caught, CodePlace, End, LateThread, News, Place, Signal, StopReport, TracedValue, Why,
+};
 
 /// What is told unasked.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -60,6 +63,8 @@ pub fn why_words(why: &Why) -> String {
         Why::Breakpoint { number } => format!("breakpoint {number}"),
         Why::Watchpoint { number, .. } => format!("watchpoint {number}"),
         Why::Step => "step".into(),
+        Why::FunctionFinished => "function finished".into(),
+        Why::LocationReached => "location reached".into(),
     }
 }
 
@@ -81,10 +86,20 @@ fn value_words(value: &TracedValue) -> String {
     }
 }
 
-/// `0x46d0f4 libc.so.6+0x23`; the file's name alone, which is what tells files apart for people.
+/// `0x46d0f4 work at main.c:12`, `0x46d0f4 write+0x14`, `0x46d0f4 libc.so.6+0x23`: files by their names alone, which is what
+/// tells them apart for people.
 pub fn place_words(place: &Place) -> String {
-    let name = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
+    let name = place.module.as_deref().map(file_name);
+    let code = &place.code;
+    if let (Some(file), Some(line)) = (&code.file, code.line) {
+        let function = code.function.as_ref().map(|function| format!("{function} at ")).unwrap_or_default();
+        return format!("{} {function}{}:{line}", place.pc, file_name(file));
+    }
     match (name, place.module_offset) {
+        _ if code.symbol.is_some() => {
+            let offset = code.offset.filter(|offset| *offset > 0).map(|offset| format!("+{offset:#x}"));
+            format!("{} {}{}", place.pc, code.symbol.as_deref().unwrap_or_default(), offset.unwrap_or_default())
+        }
         (Some(name), Some(offset)) => format!("{} {name}+{offset:#x}", place.pc),
         _ => place.pc.to_string(),
     }
@@ -133,6 +148,8 @@ impl Show for StopReport {
             Why::Breakpoint { number } => format!("breakpoint {number}"),
             Why::Watchpoint { number, access, old, new } => watch_words(*number, *access, *old, *new),
             Why::Step => "step".into(),
+            Why::FunctionFinished => "the function has returned".into(),
+            Why::LocationReached => "the location is reached".into(),
             Why::Signal { signal: Signal::TRAP, origin: Some(origin) } if origin.is_int3() => {
                 "it met an int3 of its own (SIGTRAP)".into()
             }
@@ -145,12 +162,17 @@ impl Show for StopReport {
         } else {
             Style::Plain
         };
-        let place = place.as_ref().map(|place| format!(" at {}", place_words(place)));
+        let at = place.as_ref().map(|place| format!(" at {}", place_words(place)));
         page.spans(vec![
             Span::new(format!("process {process} stopped: "), Style::Strong),
             Span::new(format!("thread {number} ({thread}), {reason}"), style),
-            Span::new(place.unwrap_or_default(), Style::Address),
+            Span::new(at.unwrap_or_default(), Style::Address),
         ]);
+        if let Some(CodePlace { file: Some(file), line: Some(line), source: Some(text), .. }) =
+            place.as_ref().map(|place| &place.code)
+        {
+            listing::stop_line(page, file, *line, text);
+        }
         for other in also {
             page.spans(vec![Span::new(
                 format!("  thread {} was given {} too", other.thread, other.signal),
@@ -212,6 +234,10 @@ impl Show for News {
             News::BreakpointLost { number, why, .. } => {
                 let text = format!("breakpoint {number} is not in force any more: {why}");
                 page.spans(vec![Span::new(text, Style::Warn)]);
+            }
+            News::BreakpointFound { number, places, .. } => {
+                let places = if *places == 1 { "one place".to_owned() } else { format!("{places} places") };
+                page.line(format!("breakpoint {number} is in force at {places} now"));
             }
             News::Unshielded { process, why } => {
                 let text = format!("process {process} would not outlive a kill -9 of godbg at a breakpoint: {why}");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use super::failure::Failure;
+use super::listing::Listed;
 use super::page::{Page, Span, Style};
 use crate::addr::{Pid, RuntimeAddr};
 use crate::target::{Fault, Process};
@@ -14,6 +15,8 @@ use crate::target::{Fault, Process};
 pub struct Looking {
     /// What `x` was asked for last.
     pub examined: Examined,
+    /// What `list` showed last since the process stopped.
+    pub listed: Option<Listed>,
     /// What an empty line runs now, where that is not the line itself.
     pub again: Option<String>,
 }

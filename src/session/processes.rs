@@ -395,8 +395,8 @@ impl Session {
 
     /// Passes on what the current process has to tell.
     pub(super) fn tell_current(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        while let Some(news) = process.next_news() {
+        while let Some(news) = self.process.as_mut().and_then(Process::next_news) {
+            let Some(process) = &self.process else { return };
             let mut told = self.claimed && matches!(news, News::Stopped(_) | News::Ended { .. });
             if let News::Stopped(report) = &news {
                 self.selected = Some(report.thread);
@@ -405,9 +405,15 @@ impl Session {
                     self.hook_due = Some(report.clone());
                 }
             }
-            if !told && !self.forks.folds(&news, process.has_terminal()) {
-                self.outbox.post(news.into());
+            let has_terminal = process.has_terminal();
+            if told || self.forks.folds(&news, has_terminal) {
+                continue;
             }
+            let news = match news {
+                News::Stopped(report) => News::Stopped(self.described(report)),
+                news => news,
+            };
+            self.outbox.post(news.into());
         }
     }
 }

@@ -43,6 +43,7 @@ impl Session {
     /// Keeps the registers of the process that is about to run, for what is to be marked as changed at its next stop.
     /// Whatever lets the process run on calls it first.
     pub fn note_registers(&mut self) {
+        self.looking.listed = None;
         if let Some(process) = self.current().filter(|process| process.held().is_some()) {
             self.seen = Seen::of(process, self.selected());
         }

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::duration;
 use super::failure::Failure;
+use super::sources;
 use crate::target::FollowFork;
 use crate::target::disasm::Flavor;
 
@@ -42,6 +43,28 @@ pub struct Settings {
     pub locking: Locking,
     /// How much of each stack a short stop copies, bytes; as seems good if none.
     pub stack_copy: Option<u64>,
+    /// What becomes of a breakpoint whose location nothing has.
+    pub pending: Pending,
+    /// How many lines `list` shows.
+    pub list_size: u32,
+    /// Which folders of sources are looked for elsewhere: from, to.
+    pub substitutes: Vec<(String, String)>,
+    /// Folders with separate debug information, by colons.
+    pub debug_folders: String,
+    /// Whether missing debug information is fetched over the network.
+    pub debuginfod: bool,
+}
+
+/// What becomes of a breakpoint whose location nothing has, gdb's `breakpoint pending`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Pending {
+    /// It waits for a library that has it.
+    On,
+    /// It waits if `break -p` says so; else it is an error.
+    #[default]
+    Auto,
+    /// As `auto`.
+    Off,
 }
 
 /// Which threads are held while one goes on, gdb's `scheduler-locking`.
@@ -68,6 +91,11 @@ impl Default for Settings {
             flavor: Flavor::Att,
             locking: Locking::Step,
             stack_copy: None,
+            pending: Pending::Auto,
+            list_size: 10,
+            substitutes: Vec::new(),
+            debug_folders: "/usr/lib/debug".into(),
+            debuginfod: false,
         }
     }
 }
@@ -182,6 +210,48 @@ pub const ALL: &[Setting] = &[
             Some(())
         },
     },
+    Setting {
+        name: "breakpoint-pending",
+        values: "on|auto|off",
+        summary: "whether a breakpoint waits for a library that has what it names (auto: with break -p)",
+        get: |settings| format!("{:?}", settings.pending).to_lowercase(),
+        set: |settings, text| Pending::from_str(text, false).ok().map(|value| settings.pending = value),
+    },
+    Setting {
+        name: "listsize",
+        values: "LINES",
+        summary: "how many lines of source list shows",
+        get: |settings| settings.list_size.to_string(),
+        set: |settings, text| {
+            settings.list_size = text.parse().ok().filter(|lines| (1..=10_000).contains(lines))?;
+            Some(())
+        },
+    },
+    Setting {
+        name: "substitute-path",
+        values: "FROM TO|off",
+        summary: "where sources are whose recorded path begins with FROM",
+        get: |settings| sources::show_substitutes(&settings.substitutes),
+        set: |settings, text| sources::substitute(&mut settings.substitutes, text),
+    },
+    Setting {
+        name: "debug-file-directory",
+        values: "FOLDER[:FOLDER…]",
+        summary: "where separate debug information is looked for",
+        get: |settings| settings.debug_folders.clone(),
+        set: |settings, text| {
+            let absolute = text.split(':').all(|folder| folder.starts_with('/'));
+            settings.debug_folders = absolute.then(|| text.to_owned())?;
+            Some(())
+        },
+    },
+    Setting {
+        name: "debuginfod",
+        values: "on|off",
+        summary: "whether missing debug information is fetched from the servers of DEBUGINFOD_URLS",
+        get: |settings| on_off(settings.debuginfod).into(),
+        set: |settings, text| parse_on_off(text).map(|value| settings.debuginfod = value),
+    },
 ];
 
 /// gdb's other word for `follow-fork both`, which `show` does not list.
@@ -200,7 +270,8 @@ const DETACH_ON_FORK: &Setting = &Setting {
     },
 };
 /// gdb's names for settings that have another one here.
-const ALIASES: &[(&str, &str)] = &[("disassembly-flavor", "disassembly"), ("follow-fork-mode", "follow-fork")];
+const ALIASES: &[(&str, &str)] =
+    &[("disassembly-flavor", "disassembly"), ("follow-fork-mode", "follow-fork"), ("debuginfod-enabled", "debuginfod")];
 
 fn on_off(value: bool) -> &'static str {
     if value { "on" } else { "off" }

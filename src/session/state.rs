@@ -15,6 +15,7 @@ use super::looking::Looking;
 use super::processes::{Beside, state_of};
 use super::seen::Seen;
 use super::settings::Settings;
+use super::sources::Sources;
 use super::tracer::Outbox;
 use crate::addr::{Pid, Tid};
 use crate::kernel::own::{Bell, Poller, Terminal};
@@ -112,6 +113,7 @@ pub struct Session {
     /// What `x` showed last, and what an empty line runs.
     pub looking: Looking,
     pub(super) seen: Seen,
+    pub(super) sources: Sources,
     /// The files whose symbols have been read.
     pub symbols: Store,
     /// Whether a person typed the command at a terminal (a script otherwise).
@@ -144,21 +146,22 @@ fn mapping_names(process: &Process) -> Vec<String> {
     names.into_iter().map(|name| name.trim_end_matches(" (deleted)").to_owned()).collect()
 }
 
-fn rules() -> Rc<Rules> {
+fn rules(symbols: &Store) -> Rc<Rules> {
     let rules = Rules::default();
-    rules.locate.set(Some(super::locations::locate));
+    *rules.locate.borrow_mut() = Some(Rc::new(super::locations::Follower(symbols.clone())));
     Rc::new(rules)
 }
 
 impl Session {
     pub(super) fn new(commands: Commands, poller: Poller, outbox: Arc<Outbox>) -> anyhow::Result<Session> {
+        let symbols = Store::default();
         Ok(Session {
             commands,
             poller,
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
-            rules: rules(),
+            rules: rules(&symbols),
             process: None,
             number: 1,
             selected: None,
@@ -172,7 +175,8 @@ impl Session {
             variables: Variables::default(),
             looking: Looking::default(),
             seen: Seen::default(),
-            symbols: Store::default(),
+            sources: Sources::default(),
+            symbols,
             interactive: false,
             json: false,
             commands_on_stdin: false,

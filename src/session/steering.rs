@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::settings::Locking;
-use super::{Failure, Session};
-use crate::addr::Tid;
+use super::state::Outcome;
+use super::{Failure, LastEnd, Session};
+use crate::addr::{Pid, Tid};
 use crate::target::expr::Expr;
 use crate::target::{self, Goal, Metronome, NewBreakpoint, Process, Repaired, Result, Signal, StopReport, Tracer};
 
@@ -49,6 +50,19 @@ fn note(log: &Path, line: &str) -> std::io::Result<()> {
     writeln!(options.open(log)?, "{line}")
 }
 
+/// What single steps came to.
+pub enum Steps {
+    /// The thread stands again.
+    Made {
+        /// The stop.
+        stop: StopReport,
+        /// How many were made.
+        count: u64,
+    },
+    /// The process has ended.
+    Ended(LastEnd),
+}
+
 impl Session {
     /// Makes a change that needs a held process. One that runs is held for it and let run again: how long, then. A signal that
     /// arrives in that moment and would have stopped the process does so.
@@ -77,8 +91,11 @@ impl Session {
     /// Sets a breakpoint, watchpoint or tracepoint: its number, and how long a running process was held for it.
     pub fn add_breakpoint(&mut self, new: NewBreakpoint) -> anyhow::Result<(u32, Option<Duration>)> {
         let number = self.process()?.next_breakpoint_number();
-        let ((), held) = self.briefly(|process| process.add_breakpoint(number, new))?;
-        Ok((number, held))
+        let added = self.briefly(|process| process.add_breakpoint(number, new));
+        if !self.point_numbers().contains(&number) && added.is_err() {
+            self.rules.take_back_number(number);
+        }
+        Ok((number, added?.1))
     }
 
     /// An expression with its names looked up, ready for being evaluated often.
@@ -98,9 +115,8 @@ impl Session {
         Ok(tid)
     }
 
-    /// Makes so many single steps of the selected thread. Ctrl-C ends them early. The stop that they come to, and how many
-    /// were made.
-    pub fn step(&mut self, count: u64) -> anyhow::Result<(StopReport, u64)> {
+    /// Makes so many single steps of the selected thread. Ctrl-C ends them early, and so does the end of the process.
+    pub fn step(&mut self, count: u64) -> anyhow::Result<Steps> {
         let tid = self.stopped_thread()?;
         self.note_registers();
         let Some(mut process) = self.take_process() else { anyhow::bail!("no process is attached") };
@@ -111,17 +127,29 @@ impl Session {
         });
         self.put_process(process);
         self.claim(|session| session.pass_on_news());
-        let (report, made) = stepped?;
+        let (report, made) = match stepped {
+            Err(target::Error::Ended(pid)) => return self.end_in_step(pid),
+            stepped => stepped?,
+        };
         self.select(report.thread);
         if self.request().is_some_and(|signal| signal != Signal::INT) || self.request().is_some() && !self.interactive {
             return Err(super::Interrupted.into());
         }
-        Ok((report, made))
+        Ok(Steps::Made { stop: report, count: made })
+    }
+
+    /// The process has ended in a step. What it came to is told as by `continue`; the kernel reports it once all its threads
+    /// have gone.
+    fn end_in_step(&mut self, pid: Pid) -> anyhow::Result<Steps> {
+        const LONGEST: Duration = Duration::from_secs(2);
+        match self.wait_for_process(Some(Instant::now() + LONGEST))? {
+            Outcome::Ended(last) if last.process == pid => Ok(Steps::Ended(last)),
+            _ => Err(target::Error::Ended(pid).into()),
+        }
     }
 
     /// Asks for a stop at these places when the process goes on.
     pub fn set_goals(&mut self, goals: Vec<Goal>) -> anyhow::Result<()> {
-        self.process()?.set_goals(goals);
-        Ok(())
+        Ok(self.process()?.run_to(goals)?)
     }
 }

@@ -9,6 +9,9 @@ pub enum SymbolError {
     /// It cannot be opened or mapped.
     #[error("cannot open {0}: {1}")]
     Open(String, String),
+    /// A regular expression has a mistake.
+    #[error("no regular expression: {0:?}: {1}")]
+    Pattern(String, String),
 }
 
 /// The outcome of reading a file.

@@ -1,17 +1,32 @@
 //! Files into facts: ELF, DWARF, Go's pclntab, unwind rules. Knows no process: addresses here are those of the file.
 
 mod bytes;
+mod cover;
+mod debug_file;
+mod demangle;
+mod dwarf;
+mod elf;
 mod error;
 mod facts;
 pub mod go;
+mod index;
 mod module;
+mod parallel;
+mod pattern;
+mod plt;
 mod section;
 mod store;
+mod symtab;
 pub mod unwind;
 
-pub use bytes::{Bytes, Files};
+use crate::addr::LinkAddr;
+pub use bytes::{Bytes, Files, NoFiles};
 pub use error::{Result, SymbolError};
-pub use facts::{SourceFrame, SourceSpot, SymbolAt};
+pub use facts::{
+    FunctionFound, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, SourceFrame, SourceSpot, SymbolAt, SymbolFacts,
+    SymbolSource,
+};
 pub use module::{Module, Segment};
+pub use pattern::NamePattern;
 pub use section::Section;
 pub use store::{FileKey, Store};

@@ -106,6 +106,9 @@ pub enum Error {
     /// More addresses are to be watched than the processor has registers for; so many are wanted.
     #[error("{0} debug registers are wanted, and the processor has 4")]
     NoDebugRegister(usize),
+    /// A watchpoint where there is no memory.
+    #[error("{0} cannot be watched: nothing is mapped there")]
+    NotWatchable(RuntimeAddr),
     /// More breakpoints than can be kept safe.
     #[error("there are {0} breakpoints, and no more can be kept safe")]
     TooManyBreakpoints(usize),
@@ -170,7 +173,7 @@ impl Error {
                 "clear or disable a watchpoint or hbreak; one of them covers 8 aligned bytes".into()
             }
             Error::TooManyBreakpoints(_) => "clear some".into(),
-            Error::NotText { .. } => "maps lists what is mapped where".into(),
+            Error::NotText { .. } | Error::NotWatchable(_) => "maps lists what is mapped where".into(),
             Error::WillNotDie(_) => "it ends as soon as the kernel lets the thread go".into(),
             _ => return None,
         })

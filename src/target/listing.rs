@@ -24,6 +24,26 @@ pub struct Place {
     pub module: Option<String>,
     /// How far it is from the lowest mapping of that file.
     pub module_offset: Option<u64>,
+    /// What is known of the address by symbols, where somebody has looked.
+    #[serde(flatten)]
+    pub code: CodePlace,
+}
+
+/// An address by symbols and source. Everything is unknown until somebody looks it up.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, JsonSchema)]
+pub struct CodePlace {
+    /// The innermost function there, inlined or not.
+    pub function: Option<String>,
+    /// The symbol that covers it.
+    pub symbol: Option<String>,
+    /// How far it is behind the symbol's beginning.
+    pub offset: Option<u64>,
+    /// The source file, as the compiler names it.
+    pub file: Option<String>,
+    /// The line in it, counted from 1.
+    pub line: Option<u32>,
+    /// The text of that line, where the file can be read and it is of interest.
+    pub source: Option<String>,
 }
 
 /// One thread at one moment.
@@ -148,5 +168,6 @@ fn place(pc: RuntimeAddr, maps: &Mappings) -> Place {
         pc,
         module: mapping.and_then(|mapping| mapping.name.clone()),
         module_offset: mapping.filter(|mapping| mapping.name.is_some()).map(|mapping| pc.0 - maps.base_of(mapping).0),
+        code: CodePlace::default(),
     }
 }

@@ -22,6 +22,7 @@ mod landing;
 mod launch;
 mod listing;
 mod memory;
+mod module_files;
 mod modules;
 mod news;
 mod outside;
@@ -47,7 +48,7 @@ mod trap_flag;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{
-    Access, Breakpoint, Goal, Kind, NewBreakpoint, REGISTERS, Repaired, guard, journal_folder, repair,
+    Access, Breakpoint, Goal, Kind, Locate, NewBreakpoint, REGISTERS, Repaired, guard, journal_folder, repair,
 };
 pub use calls::{CallResult, call_number, refuse_call};
 pub use catches::{Catch, Catches, Catchpoint, Caught};
@@ -56,7 +57,7 @@ pub use flow::Return;
 pub use follow::{FollowFork, Newborn, strangers};
 pub use gcore::{CoreFacts, CoreFault, CoreImage, CoreWriter};
 pub use launch::{Launch, launch};
-pub use listing::{Place, ThreadFacts};
+pub use listing::{CodePlace, Place, ThreadFacts};
 pub use memory::Fault;
 pub use modules::{LoadedModule, Modules};
 pub use news::{Birth, LateThread, News, StopReport, ThreadSignal, TracedValue, Why};

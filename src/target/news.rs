@@ -73,6 +73,10 @@ pub enum Why {
     },
     /// A step has ended.
     Step,
+    /// The function that `finish` or `until` was to run to the end has returned.
+    FunctionFinished,
+    /// The thread has come to where `until` or `advance` was to run.
+    LocationReached,
     /// Job control has stopped the process (SIGSTOP, Ctrl-Z); it stays stopped until SIGCONT.
     JobControl {
         /// By which signal.
@@ -207,6 +211,15 @@ pub enum News {
         number: u32,
         /// Why.
         why: String,
+    },
+    /// A breakpoint is in force at other places than before: what it names was mapped or unmapped.
+    BreakpointFound {
+        /// The process.
+        process: Pid,
+        /// Its number.
+        number: u32,
+        /// At how many places.
+        places: usize,
     },
     /// Nothing can be lent to the process, so that it would not outlive a SIGKILL of godbg in the moment of a breakpoint.
     Unshielded {

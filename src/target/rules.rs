@@ -1,13 +1,13 @@
 //! What a person has decided about all processes of a session: it outlives each of them and is lent to all. Decides
 //! nothing itself.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
+use super::breakpoints::Locate;
 use super::catches::Catches;
 use super::follow::FollowFork;
 use super::signals::SignalTable;
-use crate::addr::RuntimeAddr;
-use crate::kernel::maps::Mappings;
 
 /// The rules that hold for every process of a session.
 #[derive(Debug, Default)]
@@ -18,18 +18,22 @@ pub struct Rules {
     pub follow: Cell<FollowFork>,
     /// What is caught.
     pub catches: Catches,
-    /// Finds what a breakpoint's location names in a program that was just executed. None: addresses are lost then.
-    pub locate: Cell<Option<Locate>>,
+    /// Finds what a breakpoint's location names when files are mapped or a program was executed. None: addresses are lost then.
+    pub locate: RefCell<Option<Rc<dyn Locate>>>,
     last_number: Cell<u32>,
 }
-
-/// From mappings and the words of a location to an address, without any thread's registers.
-pub type Locate = fn(&Mappings, &str) -> Option<RuntimeAddr>;
 
 impl Rules {
     /// The next number of a breakpoint, catchpoint or tracepoint: never given twice in a session.
     pub fn next_number(&self) -> u32 {
         self.last_number.set(self.last_number.get() + 1);
         self.last_number.get()
+    }
+
+    /// Takes back the number that was given last: nothing has come of it.
+    pub fn take_back_number(&self, number: u32) {
+        if self.last_number.get() == number {
+            self.last_number.set(number - 1);
+        }
     }
 }

@@ -350,7 +350,7 @@ impl Process {
     /// Lets the thread run alone until the handler that it has just entered returns to where the signal came.
     fn run_handler(&mut self, tid: Tid, before: &Registers, wanted: &mut dyn FnMut() -> bool) -> Result<()> {
         let sp = RuntimeAddr(before.sp().0.wrapping_sub(1));
-        self.set_goals(vec![Goal { addr: before.pc(), thread: Some(tid), above: Some(sp) }]);
+        self.set_goals(vec![Goal { addr: before.pc(), thread: Some(tid), above: Some(sp), why: Why::Step }]);
         let done = self.run_alone(tid, wanted);
         self.disarm();
         self.set_goals(Vec::new());
@@ -455,7 +455,16 @@ impl Process {
         if self.threads.values().any(|thread| thread.state == State::Running) {
             self.halt_again(Instant::now());
         }
-        self.report_of(tid, why).ok_or(Error::Ended(self.pid))
+        match (self.report_of(tid, why), &self.phase) {
+            (Some(report), _) => Ok(report),
+            // The thread has ended with its step, and others are left.
+            (None, Phase::Held { since, .. }) if self.has_stopped_thread() => {
+                let (since, report) = (*since, self.report(Why::Interrupt));
+                self.phase = Phase::Held { since, report: report.clone() };
+                Ok(report)
+            }
+            (None, _) => Err(Error::Ended(self.pid)),
+        }
     }
 
     /// The instruction bytes at an address, for whoever decides how to step.

@@ -1,7 +1,7 @@
 //! kill -9 of a debugger that has a breakpoint set, at random moments: how many targets live on, and whole.
 //!
 //! A target is whole if a second later it runs, its calls go on, nobody traces it, its text is its file's and its debug
-//! registers are clear.
+//! registers are clear. One that is so only later has survived too, and is counted.
 
 use crate::Setup;
 use crate::caller::{Caller, PATIENCE};
@@ -12,13 +12,16 @@ use crate::table::{Better, Summary, not_there_yet};
 use crate::target::Language;
 use crate::tool::{self, Tool};
 use anyhow::{Context as _, Result, ensure};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::process::ExitStatusExt as _;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a target is given to die in after its debugger did.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// How long a target that is not whole by then is looked at again.
+const LATEST: Duration = Duration::from_secs(10);
 
 /// gdb is killed this much less often, as its answer is known.
 const LESS_OFTEN: usize = 20;
@@ -38,27 +41,33 @@ struct Way {
     kind: Option<Breakpoint>,
     /// The kill is at a random moment of so long after the first hit.
     within: Duration,
+    /// How many targets are let settle while the next debugger is killed: more than one only where they leave the
+    /// processors free.
+    beside: usize,
 }
 
 const WAYS: [Way; 4] = [
-    Way { name: "control: no breakpoint", rate: 0, kind: None, within: Duration::from_millis(40) },
+    Way { name: "control: no breakpoint", rate: 0, kind: None, within: Duration::from_millis(40), beside: 0 },
     Way {
         name: "hit 50 times a second",
         rate: SLOW,
         kind: Some(Breakpoint::Software),
         within: Duration::from_millis(2 * 1000 / SLOW as u64),
+        beside: 8,
     },
     Way {
         name: "hit as fast as it can call",
         rate: 0,
         kind: Some(Breakpoint::Software),
         within: Duration::from_millis(40),
+        beside: 0,
     },
     Way {
         name: "hardware, as fast as it can",
         rate: 0,
         kind: Some(Breakpoint::Hardware),
         within: Duration::from_millis(40),
+        beside: 0,
     },
 ];
 
@@ -67,6 +76,8 @@ const WAYS: [Way; 4] = [
 struct Tally {
     rounds: usize,
     survivors: usize,
+    /// How many of them were not whole after a second.
+    late: usize,
     /// What became of the others, and how often.
     fates: BTreeMap<String, usize>,
     /// What outlived its debugger by more than it may, and was ended.
@@ -106,7 +117,8 @@ pub fn survive(setup: &Setup, kills: usize, seed: Option<u64>, summary: &mut Sum
 
 impl Tally {
     fn print(&self, tool: Tool, way: &Way) {
-        println!("  {:<6} {:<28} {:>5} of {:>5} survive", tool.name(), way.name, self.survivors, self.rounds);
+        let late = if self.late > 0 { format!(", {} of them later than {SETTLE:?}", self.late) } else { String::new() };
+        println!("  {:<6} {:<28} {:>5} of {:>5} survive{late}", tool.name(), way.name, self.survivors, self.rounds);
         for (fate, count) in &self.fates {
             println!("  {:35} {count:>5} × {fate}", "");
         }
@@ -118,21 +130,44 @@ impl Tally {
 
 fn rounds_of(setup: &Setup, tool: Tool, way: &Way, rounds: usize, random: &mut Random) -> Result<Tally> {
     let mut tally = Tally { rounds, ..Tally::default() };
+    let mut settling = VecDeque::new();
     for round in 0..rounds {
-        let mut caller = Caller::start(&setup.programs, Language::C, 1, way.rate)?;
+        let caller = Caller::start(&setup.programs, Language::C, 1, way.rate)?;
         let killed = kill_debugger(setup, tool, way, &caller, random.up_to(way.within));
-        match killed.map(|()| whole(&mut caller)) {
-            Ok(Ok(())) => tally.survivors += 1,
-            Ok(Err(fate)) => *tally.fates.entry(format!("{fate:#}")).or_default() += 1,
+        match killed {
+            Ok(()) => settling.push_back((caller, Instant::now())),
             Err(error) if round == 0 => return Err(error),
-            Err(error) => *tally.fates.entry(format!("not killed: {error:#}")).or_default() += 1,
+            Err(error) => tally.note(format!("not killed: {error:#}")),
         }
-        drop(caller);
-        for name in running::end_orphans() {
-            *tally.left_behind.entry(name).or_default() += 1;
+        while settling.len() > way.beside {
+            tally.look(settling.pop_front());
         }
     }
+    while !settling.is_empty() {
+        tally.look(settling.pop_front());
+    }
+    for name in running::end_orphans() {
+        *tally.left_behind.entry(name).or_default() += 1;
+    }
     Ok(tally)
+}
+
+impl Tally {
+    fn note(&mut self, fate: String) {
+        *self.fates.entry(fate).or_default() += 1;
+    }
+
+    /// Waits until a target has had its second, and counts what became of it.
+    fn look(&mut self, settling: Option<(Caller, Instant)>) {
+        let Some((mut caller, killed)) = settling else { return };
+        match outcome(&mut caller, killed) {
+            Ok(late) => {
+                self.survivors += 1;
+                self.late += usize::from(late);
+            }
+            Err(fate) => self.note(format!("{fate:#}")),
+        }
+    }
 }
 
 /// Until the breakpoint has been hit, `delay` more, and SIGKILL. Fails if the debugger did not get there.
@@ -180,16 +215,34 @@ fn wait_for_hit(caller: &Caller, running: &mut Running) -> Result<()> {
     }
 }
 
-/// Fails with what is wrong with the target a second later.
-fn whole(caller: &mut Caller) -> Result<()> {
-    let deadline = Instant::now() + SETTLE;
-    while Instant::now() < deadline {
-        if let Some(status) = caller.target.child.try_wait()? {
-            let signal = status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}"));
-            anyhow::bail!("died of {signal}");
-        }
+/// Whether the target was whole later than it should; fails with what is wrong with it in the end.
+fn outcome(caller: &mut Caller, killed: Instant) -> Result<bool> {
+    while killed.elapsed() < SETTLE {
+        expect_alive(caller)?;
         sleep(Duration::from_millis(20));
     }
+    let mut late = false;
+    while let Err(fate) = whole(caller) {
+        expect_alive(caller)?;
+        if killed.elapsed() > LATEST {
+            return Err(fate);
+        }
+        late = true;
+    }
+    Ok(late)
+}
+
+fn expect_alive(caller: &mut Caller) -> Result<()> {
+    if let Some(status) = caller.target.child.try_wait()? {
+        let signal = status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}"));
+        anyhow::bail!("died of {signal}");
+    }
+    Ok(())
+}
+
+/// Fails with what is wrong with the target now.
+fn whole(caller: &mut Caller) -> Result<()> {
+    expect_alive(caller)?;
     caller.target.check_released()?;
     let rate = caller.rate(Duration::from_millis(100))?;
     ensure!(rate > 0.0, "stands still");

@@ -289,11 +289,22 @@ fn a_thread_that_is_born_in_a_step_is_held() {
 fn exec_and_exit() {
     // exit(2) is 60, exit_group(2) 231.
     for number in ["60", "231"] {
-        let mut target = Fixture::start("stepping", &["number", number]);
-        let outcome = attached(&target).feed(with_places(&target, "advance *{call_number}\nstepi 5\n"));
-        assert!(outcome.stdout.contains("has ended"), "{}\n{}", outcome.stdout, outcome.stderr);
-        assert_eq!(target.wait_end().code(), Some(0));
+        // In any kind of step the end is told as by `continue`.
+        for step in ["stepi 9", "nexti 9", "finish", "until *{line}", "advance *{line}"] {
+            let mut target = Fixture::start("stepping", &["number", number]);
+            let script = with_places(&target, &format!("advance *{{call_number}}\n{step}\n"));
+            let answers = attached(&target).feed(script).success().json();
+            let end = &answers.last().unwrap()["reply"];
+            assert_eq!((&end["state"], &end["end"]["status"]), (&"ended".into(), &0.into()), "{step}: {answers:#?}");
+            assert_eq!(target.wait_end().code(), Some(0));
+        }
     }
+    // A thread that ends alone in its step: another stands for it.
+    let target = Fixture::start("stepping", &["leaves"]);
+    let answers = steer(&target, "advance *{call_number}\nstepi 50\nstatus\n");
+    let stop = answers_to(&answers, "stepi 50")[0];
+    assert_eq!((&stop["why"], &stop["thread"]), (&"interrupt".into(), &target.pid().into()), "{answers:#?}");
+    assert_done(&target);
     let target = Fixture::start("stepping", &["exec"]);
     let answers = steer(&target, "advance *{line_end}\nstepi 100000\ncontinue &\n");
     assert_eq!(answers_to(&answers, "stepi 100000")[0]["why"], "exec", "{answers:#?}");
@@ -358,7 +369,7 @@ fn finish_from_everywhere() {
     ] {
         let target = Fixture::start("stepping", &[mode]);
         let answers = steer(&target, &format!("{script}continue &\n"));
-        assert_eq!(last(&answers)["why"], "step", "{script}: {answers:#?}");
+        assert_eq!(last(&answers)["why"], "function_finished", "{script}: {answers:#?}");
         assert_done(&target);
         let expected = if mode == "alloca" { 1 } else { 42 };
         assert_eq!(target.get(RESULT), expected);
@@ -371,7 +382,7 @@ fn until_and_advance() {
     let answers = steer(&target, "advance *{deep_middle}\nuntil *{deep_leaf_back}\nuntil *{forever}\ncontinue &\n");
     let pcs = pcs(&answers);
     assert_eq!(pcs[..2], [address(&target, "deep_middle"), address(&target, "deep_leaf_back")]);
-    assert_eq!(last(&answers)["why"], "step", "until ends where the function returns: {answers:#?}");
+    assert_eq!(last(&answers)["why"], "function_finished", "until ends where the function returns: {answers:#?}");
     assert_done(&target);
 }
 
@@ -422,7 +433,7 @@ fn many_threads_do_not_notice_a_step() {
     let target = Fixture::start("stepping", &["many", if quick() { "100" } else { "1000" }]);
     let mut godbg = attached(&target);
     godbg.send(&with_places(&target, "advance *{loop}"));
-    godbg.expect("\"why\":\"step\"");
+    godbg.expect("\"why\":\"location_reached\"");
     let switches = || -> Vec<Option<String>> {
         let others = kernel::tids(target.pid()).into_iter().filter(|tid| *tid != target.pid());
         others.map(|tid| kernel::status_of(tid, "voluntary_ctxt_switches")).collect()

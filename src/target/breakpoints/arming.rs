@@ -22,22 +22,28 @@ impl Process {
 
     /// The breakpoint in the text at an address that is in force, the one with the lowest number.
     pub fn breakpoint_at(&self, addr: RuntimeAddr) -> Option<&Breakpoint> {
-        let here = |one: &&Breakpoint| one.enabled && one.address == Some(addr) && !matches!(one.kind, Kind::Watch(_));
+        let here =
+            |one: &&Breakpoint| one.enabled && one.addresses.contains(&addr) && !matches!(one.kind, Kind::Watch(_));
         self.steering.breakpoints.iter().find(here)
     }
 
     /// Sets one. The process is held.
     pub fn add_breakpoint(&mut self, number: u32, new: NewBreakpoint) -> Result<()> {
         if !matches!(new.kind, Kind::Watch(_)) {
-            self.check_text(new.address)?;
+            self.check_text(&new.addresses)?;
+        } else {
+            new.addresses.iter().try_for_each(|addr| self.check_watched(*addr, new.length))?;
         }
-        let software = |one: &&Breakpoint| one.kind == Kind::Software;
-        if new.kind == Kind::Software && self.steering.breakpoints.iter().filter(software).count() >= MOST_SITES {
+        let software = self.steering.breakpoints.iter().filter(|one| one.kind == Kind::Software);
+        let places = software.map(|one| one.addresses.len()).sum::<usize>() + new.addresses.len();
+        // One place is kept for the breakpoint by which libraries are followed.
+        if new.kind == Kind::Software && places >= MOST_SITES {
             return Err(Error::TooManyBreakpoints(MOST_SITES));
         }
         let mut breakpoint = new.numbered(number);
         breakpoint.value = self.watched_value(&breakpoint);
         self.steering.breakpoints.push(breakpoint);
+        self.follow_libraries();
         let done = self.apply_breakpoints();
         if done.is_err() {
             self.steering.breakpoints.retain(|one| one.number != number);
@@ -67,6 +73,7 @@ impl Process {
         if self.steering.breakpoints.len() == before {
             return Err(Error::NoBreakpoint(number));
         }
+        self.follow_libraries();
         self.apply_breakpoints()
     }
 
@@ -81,7 +88,15 @@ impl Process {
         self.steering.stale = true;
     }
 
-    fn apply_breakpoints(&mut self) -> Result<()> {
+    /// Asks for a stop at places that a person has named.
+    pub fn run_to(&mut self, goals: Vec<Goal>) -> Result<()> {
+        let addresses: Vec<RuntimeAddr> = goals.iter().map(|goal| goal.addr).collect();
+        self.check_text(&addresses)?;
+        self.set_goals(goals);
+        Ok(())
+    }
+
+    pub(super) fn apply_breakpoints(&mut self) -> Result<()> {
         let debug = DebugRegisters::for_all(&self.steering.breakpoints).map_err(Error::NoDebugRegister)?;
         if debug != self.steering.debug {
             self.steering.debug = debug;
@@ -92,9 +107,9 @@ impl Process {
     }
 
     /// A breakpoint can only stand in memory that is executed.
-    fn check_text(&self, addr: RuntimeAddr) -> Result<()> {
+    fn check_text(&self, addresses: &[RuntimeAddr]) -> Result<()> {
         let mappings = self.mappings().map_err(|_| Error::Ended(self.pid))?;
-        match mappings.find(addr) {
+        let check = |addr: RuntimeAddr| match mappings.find(addr) {
             None => Err(Error::NotText { addr, why: "nothing is mapped there".into() }),
             Some(mapping) if !mapping.execute => {
                 let name = mapping.name.as_deref().unwrap_or("the memory");
@@ -104,12 +119,26 @@ impl Process {
                 Err(Error::NotText { addr, why: "the kernel executes [vsyscall] itself".into() })
             }
             Some(_) => Ok(()),
+        };
+        addresses.iter().try_for_each(|addr| check(*addr))
+    }
+
+    /// Bytes that are not mapped never change: nobody means them.
+    fn check_watched(&self, start: RuntimeAddr, length: u64) -> Result<()> {
+        let mappings = self.mappings().map_err(|_| Error::Ended(self.pid))?;
+        let last = start.0.checked_add(length.saturating_sub(1));
+        for addr in [Some(start.0), last] {
+            match addr.map(RuntimeAddr) {
+                Some(addr) if mappings.find(addr).is_some() => {}
+                addr => return Err(Error::NotWatchable(addr.unwrap_or(start))),
+            }
         }
+        Ok(())
     }
 
     /// What a watchpoint's bytes are now, as far as 8 bytes can hold it.
     pub(super) fn watched_value(&self, breakpoint: &Breakpoint) -> Option<u64> {
-        let (Kind::Watch(_), Some(addr)) = (breakpoint.kind, breakpoint.address) else { return None };
+        let (Kind::Watch(_), Some(addr)) = (breakpoint.kind, breakpoint.address()) else { return None };
         let mut bytes = [0; 8];
         let length = breakpoint.length.min(8) as usize;
         self.read_memory(addr, &mut bytes[..length]).ok()?;
@@ -121,8 +150,9 @@ impl Process {
         self.steering.stale = false;
         let steering = &self.steering;
         let set = steering.breakpoints.iter().filter(|one| one.enabled && one.kind == Kind::Software);
-        let mut wanted: Vec<RuntimeAddr> = set.filter_map(|one| one.address).collect();
+        let mut wanted: Vec<RuntimeAddr> = set.flat_map(|one| one.addresses.iter().copied()).collect();
         wanted.extend(steering.goals.iter().map(|goal| goal.addr));
+        wanted.extend(steering.libraries);
         wanted.sort_unstable();
         wanted.dedup();
         let unwanted: Vec<RuntimeAddr> =
@@ -226,9 +256,13 @@ impl Process {
     fn lose_breakpoints_at(&mut self, addr: RuntimeAddr, why: &str) {
         self.steering.sites.remove(addr);
         self.steering.goals.retain(|goal| goal.addr != addr);
+        self.steering.libraries = self.steering.libraries.filter(|at| *at != addr);
         for breakpoint in &mut self.steering.breakpoints {
-            if breakpoint.address == Some(addr) && breakpoint.kind == Kind::Software {
-                breakpoint.address = None;
+            if breakpoint.addresses.contains(&addr) && breakpoint.kind == Kind::Software {
+                breakpoint.addresses.retain(|at| *at != addr);
+                if !breakpoint.addresses.is_empty() {
+                    continue;
+                }
                 let (process, number, why) = (self.pid, breakpoint.number, why.to_owned());
                 self.news.push_back(News::BreakpointLost { process, number, why });
             }

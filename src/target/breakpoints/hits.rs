@@ -156,8 +156,8 @@ impl Process {
                 stop = stop.or(Some(Why::Breakpoint { number: self.steering.breakpoints[index].number }));
             }
         }
-        let goal = self.steering.goals.iter().any(|goal| goal.is_met(at, tid, registers.sp()));
-        stop.or(goal.then_some(Why::Step))
+        let goal = self.steering.goals.iter().find(|goal| goal.is_met(at, tid, registers.sp()));
+        stop.or(goal.map(|goal| goal.why))
     }
 
     /// Whether one breakpoint stops the process for this thread. A condition that has no value stops it, and says so.

@@ -5,6 +5,7 @@
 mod aftermath;
 mod arming;
 mod displaced;
+mod following;
 mod hits;
 mod journal;
 mod running;
@@ -16,6 +17,7 @@ mod watch;
 use std::collections::BTreeSet;
 
 pub(super) use aftermath::CallNote;
+pub use following::Locate;
 pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub(super) use sites::INT3;
@@ -24,8 +26,9 @@ pub use watch::{Access, REGISTERS};
 
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::own::StayNear;
-use crate::target::Error;
 use crate::target::expr::Variables;
+use crate::target::flow::Return;
+use crate::target::{Error, Why};
 
 /// What godbg does to steer one process.
 #[derive(Default)]
@@ -34,6 +37,8 @@ pub(super) struct Steering {
     pub breakpoints: Vec<Breakpoint>,
     /// Where a step or `finish` is to end.
     pub goals: Vec<Goal>,
+    /// Where the dynamic linker comes by whenever it has mapped or unmapped files; met silently.
+    pub libraries: Option<RuntimeAddr>,
     /// The text that is changed while threads run.
     pub sites: sites::Sites,
     /// Whether `sites` has to be made anew from the two above.
@@ -77,9 +82,16 @@ pub struct Goal {
     pub thread: Option<Tid>,
     /// The stack pointer must be above this one: the same function called again from within does not count.
     pub above: Option<RuntimeAddr>,
+    /// What is told of the stop.
+    pub why: Why,
 }
 
 impl Goal {
+    /// Where a thread's function has returned.
+    pub fn at_return(place: Return, thread: Tid) -> Goal {
+        Goal { addr: place.addr, thread: Some(thread), above: Some(place.above), why: Why::FunctionFinished }
+    }
+
     fn is_met(&self, addr: RuntimeAddr, thread: Tid, sp: RuntimeAddr) -> bool {
         self.addr == addr && self.thread.is_none_or(|tid| tid == thread) && self.above.is_none_or(|above| sp > above)
     }

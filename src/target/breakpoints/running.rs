@@ -71,9 +71,15 @@ impl Process {
             self.follow(tid);
         }
         self.sync_debug(tid);
+        let at_linker = matches!(past, Past::Site(at, _) if self.steering.libraries == Some(at));
+        let renews = at_linker && self.relocate_following();
         // ESRCH: it was killed, and its end comes next.
-        if let (Ok(false), Past::Site(at, registers)) = (self.pass(tid, past), past) {
-            // No copy of that instruction can be made: it is stepped over where it stands, with all others held.
+        let passes = !renews && self.pass(tid, past) != Ok(false);
+        if let Past::Site(at, registers) = past
+            && !passes
+        {
+            // No copy of that instruction can be made: it is stepped over where it stands, with all others held. Or text has to
+            // be changed elsewhere, which is done while all are held.
             self.note_stop(tid, stop, None, Why::Interrupt);
             if let Ok(info) = self.tracer.signal_info(tid) {
                 self.move_back(tid, &info, &registers, at);
@@ -99,7 +105,9 @@ impl Process {
 
     /// Stops all for what one thread has met.
     fn stop_at(&mut self, tid: Tid, why: Why) {
-        if let (Why::Breakpoint { .. } | Why::Step, Ok(registers)) = (why, self.tracer.registers(tid)) {
+        if let (Why::Breakpoint { .. } | Why::Step | Why::FunctionFinished | Why::LocationReached, Ok(registers)) =
+            (why, self.tracer.registers(tid))
+        {
             self.threads.entry(tid).and_modify(|thread| thread.step_over = Some(registers.pc()));
         }
         self.stop_for(tid, why);
@@ -308,30 +316,17 @@ impl Process {
         self.steering.debug = Default::default();
         self.steering.debug_generation = 0;
         self.threads.values_mut().for_each(|thread| thread.debug_generation = 0);
+        self.steering.libraries = None;
         for breakpoint in &mut self.steering.breakpoints {
-            breakpoint.address = None;
+            breakpoint.addresses.clear();
         }
-        self.relocate_breakpoints();
-        for breakpoint in self.steering.breakpoints.iter().filter(|one| one.address.is_none()) {
+        self.relocate_all();
+        for breakpoint in self.steering.breakpoints.iter().filter(|one| one.addresses.is_empty() && !one.follows) {
             let (process, number) = (self.pid, breakpoint.number);
             let why = "the process executes another program".to_owned();
             self.news.push_back(News::BreakpointLost { process, number, why });
         }
         self.steering.stale = !self.steering.breakpoints.is_empty();
-    }
-
-    /// Gives breakpoints that have lost their address one again, where what they name is mapped in the new program.
-    fn relocate_breakpoints(&mut self) {
-        let (Some(locate), Ok(mappings)) = (self.rules.locate.get(), self.mappings()) else { return };
-        for breakpoint in self.steering.breakpoints.iter_mut().filter(|one| one.address.is_none()) {
-            breakpoint.address = locate(&mappings, &breakpoint.location);
-        }
-        if let Ok(debug) = super::watch::DebugRegisters::for_all(&self.steering.breakpoints)
-            && debug != self.steering.debug
-        {
-            self.steering.debug = debug;
-            self.steering.debug_generation += 1;
-        }
     }
 }
 

@@ -25,8 +25,11 @@ pub struct Breakpoint {
     pub kind: Kind,
     /// The location as it was written.
     pub location: String,
-    /// Where it is now. Nowhere: what it names is not mapped.
-    pub address: Option<RuntimeAddr>,
+    /// Where it is now: a function that is inlined or instantiated, or a line, can be in several places. Nowhere: what it names
+    /// is not mapped, and it waits until it is.
+    pub addresses: Vec<RuntimeAddr>,
+    /// Whether the location is looked up again whenever files are mapped or unmapped: it names a function or a line.
+    pub follows: bool,
     /// How many bytes are watched; 1 for a place in the text.
     pub length: u64,
     /// Whether it is in force.
@@ -56,8 +59,10 @@ pub struct NewBreakpoint {
     pub kind: Kind,
     /// The location as it was written.
     pub location: String,
-    /// Where.
-    pub address: RuntimeAddr,
+    /// Where; nowhere, if it is to wait for a file that has what it names.
+    pub addresses: Vec<RuntimeAddr>,
+    /// Whether the location is looked up again whenever files are mapped or unmapped.
+    pub follows: bool,
     /// How many bytes are watched; 1 for a place in the text.
     pub length: u64,
     /// Whether it is to go after its first stop.
@@ -73,12 +78,13 @@ pub struct NewBreakpoint {
 impl NewBreakpoint {
     /// Gives it a number.
     pub(super) fn numbered(self, number: u32) -> Breakpoint {
-        let NewBreakpoint { kind, location, address, length, temporary, thread, condition, trace } = self;
+        let NewBreakpoint { kind, location, addresses, follows, length, temporary, thread, condition, trace } = self;
         Breakpoint {
             number,
             kind,
             location,
-            address: Some(address),
+            addresses,
+            follows,
             length,
             enabled: true,
             temporary,
@@ -98,7 +104,7 @@ impl Breakpoint {
     pub(super) fn is_at(&self, addr: RuntimeAddr, thread: Tid, kind: Kind) -> bool {
         self.enabled
             && self.kind == kind
-            && self.address == Some(addr)
+            && self.addresses.contains(&addr)
             && self.thread.is_none_or(|(_, tid)| tid == thread)
     }
 
@@ -110,6 +116,11 @@ impl Breakpoint {
             return false;
         }
         true
+    }
+
+    /// The first of its places.
+    pub fn address(&self) -> Option<RuntimeAddr> {
+        self.addresses.first().copied()
     }
 
     /// Its kind in a word.

@@ -78,15 +78,17 @@ impl DebugRegisters {
 /// A range as aligned pieces of 8, 4, 2 or 1 bytes, which is what a register can watch.
 fn registers_of(breakpoint: &Breakpoint) -> Vec<Watched> {
     let (kind, number) = (breakpoint.kind, breakpoint.number);
-    let (Some(addr), false) = (breakpoint.address, kind == Kind::Software) else { return Vec::new() };
     let mut pieces = Vec::new();
-    let (mut at, mut left) = (addr.0, breakpoint.length);
-    // One more than there are registers is enough to be refused.
-    while left > 0 && pieces.len() <= REGISTERS {
-        let length = [8, 4, 2, 1].into_iter().find(|length| at % length == 0 && *length <= left).unwrap_or(1);
-        pieces.push(Watched { addr: RuntimeAddr(at), length, kind, number });
-        at = at.wrapping_add(length);
-        left -= length;
+    let addresses = if kind == Kind::Software { &[][..] } else { &breakpoint.addresses };
+    for addr in addresses {
+        let (mut at, mut left) = (addr.0, breakpoint.length);
+        // One more than there are registers is enough to be refused.
+        while left > 0 && pieces.len() <= REGISTERS {
+            let length = [8, 4, 2, 1].into_iter().find(|length| at % length == 0 && *length <= left).unwrap_or(1);
+            pieces.push(Watched { addr: RuntimeAddr(at), length, kind, number });
+            at = at.wrapping_add(length);
+            left -= length;
+        }
     }
     pieces
 }
@@ -97,11 +99,12 @@ mod tests {
     use super::*;
 
     fn watch(number: u32, addr: u64, length: u64, kind: Kind) -> Breakpoint {
-        let (location, address) = (String::new(), RuntimeAddr(addr));
+        let (location, addresses) = (String::new(), vec![RuntimeAddr(addr)]);
         let new = NewBreakpoint {
             kind,
             location,
-            address,
+            addresses,
+            follows: false,
             length,
             temporary: false,
             thread: None,
