@@ -178,6 +178,9 @@ impl Module {
 
     /// All code that a name means: functions, their generic instances and inlined calls, by rising address.
     pub fn functions(&self, wanted: &NamePattern) -> Vec<FunctionFound> {
+        if let Some(found) = self.go().map(|go| go.functions(wanted)).filter(|found| !found.is_empty()) {
+            return found;
+        }
         let quick = || index::functions_without(self.dwarf(), self.symbols(), wanted);
         let named = match self.index.get().or_else(|| self.remembered_index()) {
             Some(index) => index.functions(wanted),
@@ -210,6 +213,9 @@ impl Module {
 
     /// Where a line has code; of a line without any, where the next has. `file` is a path or its last parts.
     pub fn line_places(&self, file: &str, line: u32) -> LinePlaces {
+        if let Some(places) = self.go().map(|go| go.line_places(file, line)).filter(|found| !found.places.is_empty()) {
+            return places;
+        }
         let Some(dwarf) = self.dwarf() else { return LinePlaces::default() };
         let mut hits = dwarf.line_hits(&|path| is_path(path, file), line);
         hits.sort_by_key(|hit| hit.addr);
@@ -240,16 +246,25 @@ impl Module {
 
     /// Shows the names of a kind, sorted, until `visit` has enough.
     pub fn names(&self, kind: NameKind, visit: &mut dyn FnMut(NameEntry<'_>) -> ControlFlow<()>) {
-        self.index().names(kind, visit);
+        match self.go().filter(|_| kind == NameKind::Function) {
+            Some(go) => go.function_names(visit),
+            None => self.index().names(kind, visit),
+        }
     }
 
     /// The paths of the source files, sorted.
     pub fn sources(&self) -> Vec<Arc<str>> {
-        self.dwarf().map(Dwarf::sources).unwrap_or_default()
+        match self.go() {
+            Some(go) => go.sources(),
+            None => self.dwarf().map(Dwarf::sources).unwrap_or_default(),
+        }
     }
 
     /// The rows of line tables that begin in a range, by rising address.
     pub fn line_rows(&self, range: Range<LinkAddr>) -> Vec<LineRow> {
+        if let Some(rows) = self.go().map(|go| go.line_rows(range.clone())).filter(|rows| !rows.is_empty()) {
+            return rows;
+        }
         let rows = self.dwarf().map(|dwarf| dwarf.rows(range.start.0..range.end.0)).unwrap_or_default();
         let row = |(row, spot): (dwarf::Row, SourceSpot)| LineRow {
             addr: LinkAddr(row.addr),

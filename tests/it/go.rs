@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use godbg::addr::LinkAddr;
-use godbg::symbols::{Bytes, Files, Module};
+use godbg::symbols::{Bytes, Files, Module, NamePattern};
 
 use godbg::target::goroutines::layout::Layout;
 
@@ -267,8 +267,12 @@ fn goroutines_are_those_that_the_runtime_itself_tells_of() {
                     })
                     .filter(|(function, _)| is_shown(function))
                     .collect();
-                let expected: Vec<_> =
-                    goroutine.frames.iter().filter(|(function, _)| is_shown(function)).map(|(function, place)| (without_types(function), place.clone())).collect();
+                let expected: Vec<_> = goroutine
+                    .frames
+                    .iter()
+                    .filter(|(function, _)| is_shown(function))
+                    .map(|(function, place)| (without_types(function), place.clone()))
+                    .collect();
                 // Before 1.21 a wrapper that `go f(x)` needs has no name of its own, but the line of the `go`.
                 if go.minor() < 21
                     && frames.len() > expected.len()
@@ -304,5 +308,61 @@ fn offsets_by_release_are_those_of_dwarf() {
         let by_dwarf = Layout::by_dwarf(&module(&go.program("goroutines", &[])));
         assert_eq!(Layout::of_release(go.minor()), by_dwarf, "{}", go.version);
         assert!(by_dwarf.is_some(), "{}", go.version);
+    }
+}
+
+#[test]
+fn functions_and_lines_by_name_are_those_of_go_tool_nm_however_a_program_was_built() {
+    for go in Go::all() {
+        let plain = go.program("goroutines", &[]);
+        let text = ask(Command::new(&go.command).args(["tool", "nm"]).arg(&plain).env("GOTOOLCHAIN", "local"), "");
+        let functions: Vec<(u64, &str)> = text
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.trim().splitn(3, ' ');
+                let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
+                let is_plain = matches!(kind, "T" | "t") && !name.contains([' ', '[']) && !name.ends_with(".abi0");
+                is_plain.then(|| Some((u64::from_str_radix(address, 16).ok()?, name)))?
+            })
+            .collect();
+        assert!(functions.len() > 1000, "{}", functions.len());
+        let (plain, stripped) = (module(&plain), module(&go.program("goroutines", &["-ldflags=-s -w"])));
+        let mut compared = 0;
+        for (address, name) in functions.iter().step_by(functions.len() / 200) {
+            // Marks of the linker are no functions.
+            if plain.go().unwrap().symbol_at(LinkAddr(*address)).is_none_or(|symbol| &*symbol.name != *name) {
+                continue;
+            }
+            compared += 1;
+            let find = |module: &Module| {
+                let found = module.functions(&NamePattern::name(name));
+                found.into_iter().filter(|found| &*found.name == *name && !found.inlined).collect::<Vec<_>>()
+            };
+            assert_eq!(find(&plain).iter().map(|found| found.entry.0).collect::<Vec<_>>(), [*address], "{name}");
+            let found = find(&stripped);
+            assert_eq!(found.len(), 1, "{name}");
+            assert!(found[0].entry <= found[0].body && found[0].body < found[0].end, "{found:?}");
+        }
+        assert!(compared > 100, "{compared}");
+        for module in [&plain, &stripped] {
+            let places = module.line_places("goroutines.go", 44);
+            assert!(places.line == 44 && !places.places.is_empty(), "{places:?}");
+            assert!(
+                places
+                    .places
+                    .iter()
+                    .all(|place| place.function.as_deref().is_some_and(|name| name.contains("main.generic"))),
+                "{places:?}"
+            );
+            let short = module.functions(&NamePattern::name("server.serve"));
+            let long = module.functions(&NamePattern::name("main.(*server).serve"));
+            assert_eq!((short.len(), &short), (1, &long), "{short:?}");
+            let spot = long[0].spot.clone().unwrap();
+            assert!(spot.file.ends_with("goroutines.go") && (25..=26).contains(&spot.line), "{spot:?}");
+            // Inlined into its caller, which is inlined into none.
+            let inlined = module.functions(&NamePattern::name("main.inner"));
+            assert!(inlined.iter().any(|found| found.inlined), "{inlined:?}");
+            assert!(module.sources().iter().any(|file| file.ends_with("/goroutines.go")));
+        }
     }
 }
