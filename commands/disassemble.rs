@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::addr::{Pid, RuntimeAddr};
 use crate::session::code::{self, Code, CodeRow, Until};
 use crate::session::command::{args, no_question, parse, reply};
-use crate::session::locations::{Locations, resolve};
+use crate::session::listing::stop_line;
+use crate::session::locations::{Locations, file_name, resolve_spots};
 use crate::session::looking::{fault, note_running, runs};
 use crate::session::page::{Page, Span, Style};
 use crate::session::ranges::{End, range};
@@ -16,7 +17,7 @@ pub(super) const COMMAND: Command = Command {
     name: "disassemble",
     aliases: &["disass"],
     group: Group::Looking,
-    summary: "Show instructions: from the program counter, of a range or from a place on",
+    summary: "Show instructions: from the program counter, of a function or range, or from a place on",
     needs: Needs::Process,
     words: Words::Raw,
     repeats: true,
@@ -26,15 +27,16 @@ pub(super) const COMMAND: Command = Command {
     run,
 };
 
-/// Without words, the instructions from the program counter of the selected thread on. `START, END` and `START, +LENGTH` are
-/// ranges of bytes; any other expression is where to begin. `-n N` is how many instructions (12 unless said), `-r` (or `/r`)
-/// shows their bytes. `=>` marks where the thread stands, `*` a breakpoint. An empty line goes on. `set disassembly
+/// Without words, the instructions from the program counter of the selected thread on. A function (`work`, `ns::f`,
+/// `FILE:FUNC`) is shown whole. `START, END` and `START, +LENGTH` are ranges of bytes; any other location is where to begin. `-n
+/// N` is how many instructions (12 unless said), `-r` (or `/r`) shows their bytes, `-s` (or `/s`, `/rs`) the source lines that
+/// they are of. `=>` marks where the thread stands, `*` a breakpoint. An empty line goes on. `set disassembly
 /// intel|att` says how they are written. What a jump goes to, and the memory at an address that the instruction holds, is
 /// named behind it.
 #[derive(clap::Parser)]
 struct Args {
     /// Options, and where to begin or a range
-    #[arg(value_name = "[-r] [-n N] [LOC|START,END|START,+LENGTH]", allow_hyphen_values = true)]
+    #[arg(value_name = "[-r] [-s] [-n N] [LOC|START,END|START,+LENGTH]", allow_hyphen_values = true)]
     text: Option<String>,
 }
 
@@ -48,8 +50,22 @@ struct Disassembled {
     next: RuntimeAddr,
     /// Why there are no more: the first byte that could not be read.
     fault: Option<Failure>,
+    /// With `-s`: the source lines, each in front of the instruction of that index.
+    source: Option<Vec<SourceAt>>,
     #[serde(skip)]
     with_bytes: bool,
+}
+
+/// A source line in front of its instructions.
+#[derive(Serialize, JsonSchema)]
+struct SourceAt {
+    /// The index of the instruction in `instructions`.
+    index: usize,
+    /// The file, as the compiler names it.
+    file: String,
+    line: u32,
+    /// The text; null if the file cannot be read.
+    text: Option<String>,
 }
 
 /// So many instructions, unless the words say how many.
@@ -62,6 +78,7 @@ const MOST: usize = 100_000;
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Wish<'t> {
     with_bytes: bool,
+    with_source: bool,
     count: Option<usize>,
     place: &'t str,
 }
@@ -84,8 +101,9 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         let message = format!("disassemble: {most} instructions end at {next}, and the range goes on to {end}");
         return Err(Failure::hinted(message, "name a shorter range").into());
     }
-    let bytes = if wish.with_bytes { " -r" } else { "" };
-    cx.session.looking.again = Some(format!("disassemble{bytes} -n {} {next}", wish.count.unwrap_or(USUAL)));
+    let options = format!("{}{}", if wish.with_bytes { " -r" } else { "" }, if wish.with_source { " -s" } else { "" });
+    let source = wish.with_source.then(|| source(cx, &rows));
+    cx.session.looking.again = Some(format!("disassemble{options} -n {} {next}", wish.count.unwrap_or(USUAL)));
     let process = cx.session.process()?;
     Ok(Outcome::Reply(Reply::new(Disassembled {
         process: process.pid(),
@@ -93,6 +111,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         instructions: rows,
         next,
         fault: bad.map(fault),
+        source,
         with_bytes: wish.with_bytes,
     })))
 }
@@ -113,11 +132,31 @@ fn place(cx: &Context<'_>, locations: &Locations, wish: &Wish<'_>) -> anyhow::Re
         let end = RuntimeAddr(range.last().0.saturating_add(1));
         return Ok((range.start, Until::Address(end, wish.count.unwrap_or(MOST))));
     }
-    let found = resolve(cx.session, wish.place)?;
-    match found.as_slice() {
-        [] => Err(Failure::plain(format!("disassemble: nothing is at {:?}", wish.place)).into()),
-        [first, ..] => Ok((*first, count)),
+    let found = resolve_spots(cx.session, locations, wish.place)?;
+    if let Some(missing) = found.missing {
+        return Err(missing.into());
     }
+    // The function itself where there is one, not where it is inlined.
+    let whole = found.spots.iter().filter(|spot| spot.end > spot.entry).max_by_key(|spot| spot.end.0 - spot.entry.0);
+    match whole.or(found.spots.first()) {
+        Some(spot) if spot.end > spot.entry => Ok((spot.entry, Until::Address(spot.end, wish.count.unwrap_or(MOST)))),
+        Some(spot) => Ok((spot.address, count)),
+        None => Err(Failure::plain(format!("disassemble: nothing is at {:?}", wish.place)).into()),
+    }
+}
+
+/// The source lines of instructions: one wherever the line changes.
+fn source(cx: &mut Context<'_>, rows: &[CodeRow]) -> Vec<SourceAt> {
+    let mut lines: Vec<SourceAt> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let (Some(file), Some(line)) = (&row.place.file, row.place.line) else { continue };
+        if lines.last().is_some_and(|last| last.file == *file && last.line == line) {
+            continue;
+        }
+        let text = cx.session.source(file).ok().and_then(|source| Some(source.line(line)?.to_owned()));
+        lines.push(SourceAt { index, file: file.clone(), line, text });
+    }
+    lines
 }
 
 fn wish(text: &str) -> Result<Wish<'_>, Failure> {
@@ -127,6 +166,8 @@ fn wish(text: &str) -> Result<Wish<'_>, Failure> {
         let mut rest = rest.trim_start();
         match word {
             "-r" | "/r" => wish.with_bytes = true,
+            "-s" | "/s" | "-m" | "/m" => wish.with_source = true,
+            "/rs" | "/sr" | "/mr" | "/rm" | "-rs" | "-sr" => (wish.with_bytes, wish.with_source) = (true, true),
             "-n" => {
                 let (number, behind) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 wish.count = Some(count(number)?);
@@ -134,7 +175,7 @@ fn wish(text: &str) -> Result<Wish<'_>, Failure> {
             }
             _ if word.len() > 1 && (word.starts_with('/') || is_option(word)) => {
                 let short: String = word.chars().take(40).collect();
-                let hint = "usage: disassemble [-r] [-n N] [LOC|START,END|START,+LENGTH]";
+                let hint = "usage: disassemble [-r] [-s] [-n N] [LOC|START,END|START,+LENGTH]";
                 return Err(Failure::usage(format!("disassemble: no such option: {short}"), hint));
             }
             _ => return Ok(wish),
@@ -160,7 +201,15 @@ fn count(text: &str) -> Result<usize, Failure> {
 
 impl Show for Disassembled {
     fn show(&self, page: &mut Page) {
-        code::show(page, &self.instructions, self.with_bytes);
+        let lines = self.source.as_deref().unwrap_or_default();
+        code::show_between(page, &self.instructions, self.with_bytes, |page, index| {
+            let Ok(at) = lines.binary_search_by_key(&index, |one| one.index) else { return };
+            let one = &lines[at];
+            if at == 0 || lines[at - 1].file != one.file {
+                page.spans(vec![Span::new(format!("{}:", file_name(&one.file)), Style::Dim)]);
+            }
+            stop_line(page, &one.file, one.line, one.text.as_deref().unwrap_or_default());
+        });
         if let Some(fault) = &self.fault {
             page.spans(vec![Span::new(&fault.message, Style::Bad)]);
         }
@@ -185,10 +234,12 @@ mod tests {
             ("-n 0", None),
             ("-n 1000000000000000000000", None),
             ("-q main", None),
-            ("/s main", None),
         ] {
-            let expected = expected.map(|(with_bytes, count, place)| Wish { with_bytes, count, place });
+            let expected =
+                expected.map(|(with_bytes, count, place)| Wish { with_bytes, with_source: false, count, place });
             assert_eq!(wish(text).ok(), expected, "{text}");
         }
+        let both = Wish { with_bytes: true, with_source: true, count: None, place: "main" };
+        assert_eq!(wish("/rs main").ok(), Some(both));
     }
 }

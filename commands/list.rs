@@ -12,8 +12,8 @@ use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Sh
 
 pub(super) const COMMAND: Command = Command {
     name: "list",
-    aliases: &["l", "ls"],
-    group: Group::Looking,
+    aliases: &["l", "li", "ls"],
+    group: Group::Source,
     summary: "Show source: around the program counter, of a function, a line or a range",
     needs: Needs::Process,
     words: Words::Raw,
@@ -140,7 +140,7 @@ fn around(line: u32, size: u32) -> (u32, u32) {
 }
 
 fn here(cx: &Context<'_>, locations: &Locations) -> anyhow::Result<(String, u32)> {
-    let pc = cx.session.pc().ok_or_else(|| {
+    let pc = cx.session.frame_pc().ok_or_else(|| {
         let hint = "name a function or FILE:LINE, or interrupt the process";
         Failure::hinted("list: no thread stands still, so that there is no current line", hint)
     })?;

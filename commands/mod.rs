@@ -2,6 +2,7 @@
 
 use crate::session::Commands;
 
+mod address;
 mod advance;
 mod attach;
 mod auxv;
@@ -27,7 +28,10 @@ mod fds;
 mod find;
 mod finish;
 mod frame;
+mod functions;
 mod gcore;
+mod goroutine;
+mod goroutines;
 mod handle;
 mod hbreak;
 mod help;
@@ -35,6 +39,8 @@ mod history;
 mod ignore;
 mod interrupt;
 mod kill;
+mod libraries;
+mod line;
 mod list;
 mod maintenance;
 mod maps;
@@ -46,10 +52,12 @@ mod processes;
 mod ps;
 mod queue_signal;
 mod quit;
+mod rbreak;
 mod regs;
 mod repair;
 mod restore;
 mod rwatch;
+mod scope;
 mod set;
 mod shell;
 mod show;
@@ -57,9 +65,11 @@ mod signal;
 mod signals;
 mod sleep;
 mod source;
+mod sources;
 mod stacks;
 mod status;
 mod stepi;
+mod symbol;
 mod syscall;
 mod tbreak;
 mod tcatch;
@@ -67,8 +77,10 @@ mod thread;
 mod threads;
 mod trace;
 mod try_;
+mod types;
 mod until;
 mod up;
+mod variables;
 mod wait;
 mod watch;
 mod x;
@@ -86,6 +98,8 @@ pub const TABLE: Commands = Commands(&[
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,
+    goroutines::COMMAND,
+    goroutine::COMMAND,
     backtrace::COMMAND,
     frame::COMMAND,
     up::COMMAND,
@@ -99,6 +113,7 @@ pub const TABLE: Commands = Commands(&[
     break_::COMMAND,
     tbreak::COMMAND,
     hbreak::COMMAND,
+    rbreak::COMMAND,
     watch::COMMAND,
     rwatch::COMMAND,
     awatch::COMMAND,
@@ -130,11 +145,20 @@ pub const TABLE: Commands = Commands(&[
     fds::COMMAND,
     auxv::COMMAND,
     environ::COMMAND,
-    list::COMMAND,
     disassemble::COMMAND,
     regs::COMMAND,
     print::COMMAND,
     set::COMMAND,
+    list::COMMAND,
+    functions::COMMAND,
+    variables::COMMAND,
+    types::COMMAND,
+    sources::COMMAND,
+    line::COMMAND,
+    symbol::COMMAND,
+    address::COMMAND,
+    scope::COMMAND,
+    libraries::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

@@ -211,14 +211,21 @@ fn compact(numbers: &[u32]) -> String {
 
 impl Show for AllStacks {
     fn show(&self, page: &mut Page) {
+        // Most threads have one of few stacks.
+        let mut shown: FxHashMap<*const NamedStack, Arc<Page>> = FxHashMap::default();
         for one in self.threads.iter().flatten() {
             let name = one.name.as_deref().unwrap_or("ended");
             page.spans(vec![
                 Span::new(format!("thread {}", one.number), Style::Strong),
                 Span::new(format!(" ({}, {name})", one.thread), Style::Name),
             ]);
-            one.frames.show(page);
-            page.line("");
+            let shown = shown.entry(Arc::as_ptr(&one.frames.0)).or_insert_with(|| {
+                let mut page = Page::default();
+                one.frames.show(&mut page);
+                page.line("");
+                Arc::new(page)
+            });
+            page.share(shown.clone());
         }
         for group in self.groups.iter().flatten() {
             page.spans(group.head());

@@ -9,10 +9,12 @@ use serde::Serialize;
 use crate::addr::{Pid, Tid};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::event::{end_words, show_late, why_words};
+use crate::session::locations::file_name;
 use crate::session::page::{Page, Span, Style};
 use crate::session::settings::{ALL, Settings};
+use crate::session::symbol_facts::{FileSymbols, file_symbols};
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Session, Show, Words, duration};
-use crate::target::{End, Kind, Origin, Protection, REGISTERS, StopReport};
+use crate::target::{End, Kind, LoadedModule, Origin, Protection, REGISTERS, StopReport};
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
@@ -30,6 +32,9 @@ pub(super) const COMMAND: Command = Command {
 
 #[derive(clap::Parser)]
 struct Args {}
+
+/// So many files are told of: `libraries` tells of all.
+const MOST_FILES: usize = 12;
 
 /// The settings that change what processes do.
 const STEERING: [&str; 3] = ["scheduler-locking", "follow-fork", "schedule-multiple"];
@@ -93,6 +98,10 @@ struct ProcessStatus {
     tracepoints: usize,
     /// How many of the debug registers are in use, of 4.
     debug_registers_in_use: usize,
+    /// The program and its libraries with their symbols: so many as `status` shows.
+    files: Vec<FileSymbols>,
+    /// How many files there are.
+    files_mapped: usize,
     /// What would become of the process if godbg were killed now.
     #[serde(flatten)]
     protection: Protection,
@@ -122,6 +131,8 @@ fn process_status(session: &Session) -> Option<ProcessStatus> {
     let process = session.current()?;
     let held = process.held();
     let set = process.breakpoints();
+    let locations = session.locations();
+    let files: Vec<&LoadedModule> = locations.modules().iter().filter(|file| file.is_executable()).collect();
     let tracepoints = set.iter().filter(|one| one.trace.is_some()).count();
     let watchpoints = set.iter().filter(|one| one.trace.is_none() && matches!(one.kind, Kind::Watch(_))).count();
     Some(ProcessStatus {
@@ -141,6 +152,8 @@ fn process_status(session: &Session) -> Option<ProcessStatus> {
         watchpoints,
         tracepoints,
         debug_registers_in_use: process.debug_registers_in_use(),
+        files_mapped: files.len(),
+        files: files.into_iter().take(MOST_FILES).filter_map(file_symbols).collect(),
         protection: process.protection(),
     })
 }
@@ -218,6 +231,13 @@ impl ProcessStatus {
         };
         row(page, "leash", leash);
         row(page, "breakpoints", self.breakpoint_words(status.catchpoints));
+        for (index, file) in self.files.iter().enumerate() {
+            let name = if index == 0 { "symbols" } else { "" };
+            row(page, name, format!("{}: {}", file_name(&file.path), file.words()));
+        }
+        if self.files_mapped > self.files.len() {
+            row(page, "", format!("and {} more files: libraries lists them", self.files_mapped - self.files.len()));
+        }
         match &self.protection {
             Protection::NotNeeded | Protection::EndsWithGodbg => {}
             Protection::Guarded => row(page, "guardian", "waits, and repairs the process should godbg be killed"),

@@ -12,9 +12,11 @@ use crate::session::command::{args, no_question, parse, reply};
 use crate::session::dispatch::run_words;
 use crate::session::event::{place_words, why_words};
 use crate::session::listing;
+use crate::session::locations::file_name;
 use crate::session::page::{Column, Page, Span, Style, Table};
+use crate::session::user_frames::{UserFrame, UserFrames};
 use crate::session::{Command, Context, Failure, Group, Locations, Needs, Outcome, Reply, Row, Show, Words};
-use crate::target::{Caught, CodePlace, Signal, Syscall, ThreadFacts, Why};
+use crate::target::{Caught, CodePlace, Place, Signal, Syscall, ThreadFacts, Why};
 
 pub(super) const COMMAND: Command = Command {
     name: "thread",
@@ -94,6 +96,8 @@ pub(super) struct ThreadRow {
     /// What symbols and source say of it.
     #[serde(flatten)]
     code: CodePlace,
+    /// The innermost frame that is neither the C library's nor a language runtime's.
+    user_frame: Option<UserFrame>,
     #[serde(skip)]
     text: RowText,
 }
@@ -106,7 +110,12 @@ struct RowText {
 }
 
 impl ThreadRow {
-    pub(super) fn new(mut facts: ThreadFacts, selected: Option<Tid>, locations: &Locations) -> ThreadRow {
+    pub(super) fn new(
+        mut facts: ThreadFacts,
+        selected: Option<Tid>,
+        locations: &Locations,
+        user: Option<UserFrame>,
+    ) -> ThreadRow {
         if let Some(place) = &mut facts.place {
             place.code = locations.code_place(place.pc);
         }
@@ -117,7 +126,7 @@ impl ThreadRow {
                 (None, false) => String::new(),
             },
             call: facts.syscall.as_ref().map(Syscall::to_string).unwrap_or_default(),
-            place: facts.place.as_ref().map(place_words).unwrap_or_default(),
+            place: facts.place.as_ref().map(|place| where_words(place, user.as_ref())).unwrap_or_default(),
         };
         ThreadRow {
             number: facts.number,
@@ -134,6 +143,7 @@ impl ThreadRow {
             module_offset: facts.place.as_ref().and_then(|place| place.module_offset),
             module: facts.place.as_ref().and_then(|place| place.module.clone()),
             code: facts.place.as_ref().map(|place| place.code.clone()).unwrap_or_default(),
+            user_frame: user,
             text,
         }
     }
@@ -157,6 +167,17 @@ impl ThreadRow {
             Span::new(&self.text.place, Style::Address),
         ]
     }
+}
+
+/// `0x7f12 clock_nanosleep+0x5a from work at main.c:12`: where a thread is, and which code of the program brought it there.
+fn where_words(place: &Place, user: Option<&UserFrame>) -> String {
+    let here = place_words(place);
+    let Some(user) = user.filter(|user| user.pc != place.pc) else { return here };
+    let line = match (&user.file, user.line) {
+        (Some(file), Some(line)) => format!(" at {}:{line}", file_name(file)),
+        _ => String::new(),
+    };
+    format!("{here} from {}{line}", user.function)
 }
 
 fn why_name(why: &Why) -> &'static str {
@@ -220,7 +241,9 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 fn row(cx: &mut Context<'_>, tid: Tid) -> anyhow::Result<ThreadRow> {
     let facts = cx.session.process()?.facts_of_thread(tid);
     let facts = facts.with_context(|| format!("thread {tid} has ended"))?;
-    let mut row = ThreadRow::new(facts, cx.session.selected(), &cx.session.locations());
+    let locations = cx.session.locations();
+    let user = cx.session.current().and_then(|process| UserFrames::new(process, &locations).of(tid));
+    let mut row = ThreadRow::new(facts, cx.session.selected(), &locations, user);
     if let (Some(file), Some(line)) = (&row.code.file, row.code.line) {
         let source = cx.session.source(file).ok();
         row.code.source = source.and_then(|source| Some(source.line(line)?.to_owned()));

@@ -7,7 +7,9 @@ use super::thread::ThreadRow;
 use crate::addr::Pid;
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::page::{Column, Page, Table};
+use crate::session::user_frames::UserFrames;
 use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Show, Words};
+use crate::target::ThreadFacts;
 
 pub(super) const COMMAND: Command = Command {
     name: "threads",
@@ -40,7 +42,12 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let locations = cx.session.locations();
     let process = cx.session.process()?;
     let facts = process.thread_facts();
-    let threads = facts.into_iter().map(|facts| ThreadRow::new(facts, selected, &locations)).collect();
+    let mut frames = UserFrames::new(process, &locations);
+    let row = |facts: ThreadFacts| {
+        let user = frames.of(facts.tid);
+        ThreadRow::new(facts, selected, &locations, user)
+    };
+    let threads = facts.into_iter().map(row).collect();
     Ok(Outcome::Reply(Reply::new(Threads { process: process.pid(), threads })))
 }
 

@@ -186,9 +186,15 @@ fn breakpoint_at(process: &Process, addr: RuntimeAddr) -> Option<u32> {
 
 /// Adds instructions to a page, aligned: marks, address and place, bytes if they are wanted, text, and what is referred to.
 pub fn show(page: &mut Page, rows: &[CodeRow], with_bytes: bool) {
+    show_between(page, rows, with_bytes, |_, _| {});
+}
+
+/// The same, with what `before` adds in front of the instruction of an index.
+pub fn show_between(page: &mut Page, rows: &[CodeRow], with_bytes: bool, before: impl Fn(&mut Page, usize)) {
     let widest = |width: fn(&CodeRow) -> usize| rows.iter().map(width).max().unwrap_or_default();
     let (label, bytes) = (widest(|row| row.label().chars().count()), widest(|row| row.bytes.len()));
-    for row in rows {
+    for (index, row) in rows.iter().enumerate() {
+        before(page, index);
         let mut line = row.marks();
         line.push(Span::new(format!("{}:", row.label()), Style::Address));
         line.push(" ".repeat(label - row.label().chars().count() + 2).into());

@@ -30,6 +30,8 @@ pub enum Group {
     Signals,
     /// regs, x, find, disassemble, print: what the process has, and changing it.
     Looking,
+    /// list, functions, types, sources: what symbols say.
+    Source,
     /// Everything about the shell itself.
     Shell,
     /// For godbg's own tests; not listed.
@@ -38,7 +40,7 @@ pub enum Group {
 
 impl Group {
     /// All that are listed, in the order of `help`.
-    pub const ALL: [Group; 8] = [
+    pub const ALL: [Group; 9] = [
         Group::Process,
         Group::Threads,
         Group::Running,
@@ -46,6 +48,7 @@ impl Group {
         Group::Stepping,
         Group::Signals,
         Group::Looking,
+        Group::Source,
         Group::Shell,
     ];
 
@@ -59,6 +62,7 @@ impl Group {
             Group::Stepping => "Stepping",
             Group::Signals => "Signals and system calls",
             Group::Looking => "Looking and changing",
+            Group::Source => "Source and symbols",
             Group::Shell => "The shell",
             Group::Maintenance => "Maintenance",
         }

@@ -37,7 +37,8 @@ pub struct FrameRow {
     pub inlined: bool,
     /// Whether it is the frame that the kernel has made for a signal's handler.
     pub signal: bool,
-    /// How its registers were found: `registers`, `cfi`, `frame_pointer`, `code`, `signal`, `wild_call`, `runtime`.
+    /// How its registers were found: `registers`, `cfi`, `frame_pointer`, `code`, `signal`, `wild_call`, `runtime`,
+    /// `tail_call`: it has jumped to what is further in, and its frame is gone.
     pub found_by: &'static str,
 }
 
@@ -115,6 +116,7 @@ fn found_by(how: FoundBy) -> &'static str {
         FoundBy::Signal => "signal",
         FoundBy::WildCall => "wild_call",
         FoundBy::Runtime => "runtime",
+        FoundBy::TailCall => "tail_call",
     }
 }
 

@@ -15,6 +15,7 @@ pub mod failure;
 mod forks;
 pub mod frame_rows;
 pub mod frames;
+pub mod goroutines;
 pub mod highlight;
 pub mod hooks;
 pub mod listing;
@@ -35,7 +36,9 @@ pub mod sources;
 pub mod stacks;
 mod state;
 mod steering;
+pub mod symbol_facts;
 pub mod tracer;
+pub mod user_frames;
 
 pub use crate::target::AttachFacts;
 pub use assign::Assigned;

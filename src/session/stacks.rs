@@ -44,9 +44,9 @@ impl Session {
         let modules = Modules::of(snapshot.pid, snapshot.mappings(), &self.symbols);
         let limits = Limits { frames: most, registers: false };
         let stacks = snapshot.stacks(&modules, limits);
-        let threads = snapshot.threads.iter().zip(snapshot.names()).zip(stacks);
+        let threads = snapshot.threads.iter().zip(stacks);
         let threads =
-            threads.map(|((copy, name), stack)| ThreadStack { number: copy.number, tid: copy.tid, name, stack });
+            threads.map(|(copy, (name, stack))| ThreadStack { number: copy.number, tid: copy.tid, name, stack });
         Stacks { process: snapshot.pid, pause: snapshot.held, threads: threads.collect() }
     }
 }

@@ -21,7 +21,7 @@ use crate::addr::{Pid, Tid};
 use crate::kernel::own::{Bell, Poller, Terminal};
 use crate::symbols::Store;
 use crate::target::expr::Variables;
-use crate::target::{self, End, Leaving, Metronome, Process, Rules, Signal, StopReport, Tracer, Usage};
+use crate::target::{self, End, Leaving, Metronome, Modules, Process, Rules, Signal, StopReport, Tracer, Usage};
 
 /// What a handler may touch.
 pub struct Context<'a> {
@@ -58,6 +58,8 @@ pub struct Completions {
     pub breakpoints: Vec<u32>,
     /// The names of the process's mappings, each once.
     pub mappings: Vec<String>,
+    /// The files of the process, whose functions and sources can be asked for.
+    pub modules: Modules,
     /// The processes that there are, with their names.
     pub processes: Vec<(Pid, String)>,
 }
@@ -256,6 +258,7 @@ impl Session {
             threads: threads.into_iter().map(|(number, _)| number).collect(),
             breakpoints: self.point_numbers(),
             mappings: self.process.as_ref().map(mapping_names).unwrap_or_default(),
+            modules: self.locations().modules().clone(),
             processes: target::others().into_iter().map(|candidate| (candidate.pid, candidate.name)).collect(),
         }
     }

@@ -100,6 +100,20 @@ impl Session {
         Ok((number, added?.1))
     }
 
+    /// Sets several at once: their numbers, and how long a running process was held for it. Those that were set before one
+    /// could not be stay.
+    pub fn add_breakpoints(&mut self, all: Vec<NewBreakpoint>) -> anyhow::Result<(Vec<u32>, Option<Duration>)> {
+        let process = self.process()?;
+        let numbered: Vec<(u32, NewBreakpoint)> =
+            all.into_iter().map(|new| (process.next_breakpoint_number(), new)).collect();
+        let numbers = numbered.iter().map(|(number, _)| *number).collect();
+        let set = |process: &mut Process| {
+            numbered.into_iter().try_for_each(|(number, new)| process.add_breakpoint(number, new))
+        };
+        let ((), held) = self.briefly(set)?;
+        Ok((numbers, held))
+    }
+
     /// An expression with its names looked up, ready for being evaluated often.
     pub fn compile(&self, text: &str) -> anyhow::Result<Expr> {
         let expr = super::locations::parse_expr(text)?;

@@ -23,6 +23,10 @@ pub enum Want {
     Breakpoint,
     /// The name of a mapping.
     Mapping,
+    /// A function, or a source file and a line.
+    Place,
+    /// A function or variable within an expression.
+    Symbol,
     /// A file or folder.
     File,
     /// A program: of PATH, or a file.
@@ -68,7 +72,23 @@ pub fn spot(commands: Commands, before: &str) -> Spot {
     } else {
         shlex::split(&before[..start]).map_or_else(Vec::new, |words| command_wants(commands, &words, &word, 0))
     };
-    Spot { start, word, wants }
+    let mut spot = Spot { start, word, wants };
+    if spot.wants.iter().any(|want| matches!(want, Want::Place | Want::Symbol)) {
+        spot.begin_at_name();
+    }
+    spot
+}
+
+impl Spot {
+    /// Within an expression, or behind the `*` of a location, only the name at the cursor counts.
+    fn begin_at_name(&mut self) {
+        let is_place = self.wants.contains(&Want::Place) && !self.word.starts_with('*');
+        let splits = |c: char| if is_place { c == ',' } else { "+-*/%&|^!~<>=()[]{},?".contains(c) };
+        if let Some(at) = self.word.rfind(splits) {
+            self.start += at + 1;
+            self.word.drain(..=at);
+        }
+    }
 }
 
 /// Where a register's `$` stands before the cursor, in the words of a command that takes expressions.
@@ -151,6 +171,9 @@ fn raw_wants(commands: Commands, command: &Command, words: &[String], typed: &st
         words.last().and_then(|last| parts.iter().position(|part| is_literal(last) && part.contains(&&**last)));
     let part = parts.get(behind.map_or(words.len(), |at| at + 1)).cloned().unwrap_or_default();
     let thread = words.last().is_some_and(|last| last == "thread");
+    // Words that may be left out (`/FMT`) stand before the expression, which may have several words.
+    let expression = ["EXPR", "ADDR", "LOC"].into_iter().find(|name| parts.iter().any(|part| part.contains(name)));
+    let part = if part.iter().all(|name| name.starts_with('/')) { expression.into_iter().collect() } else { part };
     part.into_iter()
         .flat_map(|name| match name {
             "N" if thread => vec![Want::Thread],
@@ -253,6 +276,8 @@ fn name_wants(command: &Command, name: &str, words: &[String]) -> Vec<Want> {
     match name {
         "PID" | "NAME" => vec![Want::Process],
         "TID" => vec![Want::Thread],
+        "LOC" | "LOC," => vec![Want::Place],
+        "EXPR" | "ADDR" | "SYMBOL" | "START" => vec![Want::Symbol],
         "N" if command.group == Group::Breakpoints => vec![Want::Breakpoint],
         "FILE" | "DIR" | "PATH" | "SHELL_COMMAND" => vec![Want::File],
         "PROG" => vec![Want::Program],
@@ -303,7 +328,7 @@ fn of_want(want: &Want, word: &str, facts: &Completions) -> Vec<Candidate> {
         Want::Mapping => facts.mappings.iter().filter_map(|name| mapping(name, word)).map(plain).collect(),
         Want::Process => facts.processes.iter().filter_map(|(pid, name)| process(pid.0, name, word)).collect(),
         Want::Program if !word.is_empty() && !word.contains('/') => programs(word).into_iter().map(plain).collect(),
-        Want::Program | Want::File => Vec::new(),
+        Want::Program | Want::File | Want::Place | Want::Symbol => Vec::new(),
     }
 }
 
@@ -346,6 +371,7 @@ mod tests {
         let facts = Completions {
             threads: (1..=12).collect(),
             breakpoints: vec![1, 3, 14],
+            modules: crate::target::Modules::default(),
             mappings: vec!["/usr/lib/libc.so.6".into(), "[stack]".into(), "e\x1bvil".into()],
             processes: vec![(Pid(77), "postgres".into()), (Pid(1311), "goforloop".into()), (Pid(8), "e\x1bvil".into())],
         };

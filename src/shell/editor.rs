@@ -18,6 +18,7 @@ use super::complete::{self, Want};
 use super::history::MOST_RECALLED;
 use super::prompt::Since;
 use super::render;
+use super::symbol_words::{Kinds, SymbolWords};
 use crate::session::command::usage;
 use crate::session::page::Style;
 use crate::session::tracer::TracerHandle;
@@ -52,6 +53,7 @@ pub struct Assistant {
     handle: Arc<TracerHandle>,
     since: Arc<Since>,
     files: FilenameCompleter,
+    symbols: SymbolWords,
     /// With colours.
     pub color: Cell<bool>,
     /// The line is an answer to a question, not a command.
@@ -64,11 +66,31 @@ impl Assistant {
     /// An assistant.
     pub fn new(commands: Commands, handle: Arc<TracerHandle>, since: Arc<Since>) -> Assistant {
         let (color, asking, events) = (Cell::new(false), Cell::new(false), RefCell::default());
-        Assistant { commands, handle, since, files: FilenameCompleter::new(), color, asking, events }
+        Assistant {
+            commands,
+            handle,
+            since,
+            files: FilenameCompleter::new(),
+            symbols: SymbolWords::default(),
+            color,
+            asking,
+            events,
+        }
+    }
+
+    /// Names of functions, variables and files. Nothing is put behind them: a line, an operator or a blank may follow.
+    fn symbols(&self, spot: &complete::Spot, facts: &Completions) -> Vec<Pair> {
+        let kinds = match spot.wants.iter().find(|want| matches!(want, Want::Place | Want::Symbol)) {
+            Some(Want::Place) => Kinds::Places,
+            Some(_) => Kinds::Symbols,
+            None => return Vec::new(),
+        };
+        let found = self.symbols.ask(&facts.modules, &spot.word, kinds);
+        found.into_iter().map(|name| Pair { display: name.clone(), replacement: name }).collect()
     }
 
     fn facts(&self, wants: &[Want]) -> Completions {
-        if !wants.iter().any(|want| matches!(want, Want::Process | Want::Thread | Want::Breakpoint | Want::Mapping)) {
+        if !wants.iter().any(|want| !matches!(want, Want::Word(_) | Want::File | Want::Program)) {
             return Completions::default();
         }
         // A bug there has let the process go, and is told with the next command.
@@ -90,9 +112,11 @@ impl Completer for Assistant {
             return Ok((pos, Vec::new()));
         }
         let spot = complete::spot(self.commands, &line[..pos]);
-        let found = complete::candidates(&spot, &self.facts(&spot.wants));
+        let facts = self.facts(&spot.wants);
+        let found = complete::candidates(&spot, &facts);
         let with_space = |c: complete::Candidate| Pair { display: c.shown, replacement: c.text + " " };
         let mut pairs: Vec<Pair> = found.into_iter().map(with_space).collect();
+        pairs.extend(self.symbols(&spot, &facts));
         if !spot.wants.iter().any(|want| matches!(want, Want::File | Want::Program)) {
             return Ok((spot.start, pairs));
         }

@@ -15,6 +15,7 @@ mod repl;
 mod runner;
 mod screen;
 mod script;
+mod symbol_words;
 mod words;
 
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! The short stop: the registers of threads and the used part of their stacks, copied in bulk, so that a process need not be
 //! held while its stacks are walked. What is walked and named comes afterwards, by all processors.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,9 +53,23 @@ pub struct ThreadCopy {
     pub tid: Tid,
     /// Its registers, as far as they are known; `None`: it has ended, or sleeps where nothing can be asked.
     pub registers: Option<FrameRegisters>,
-    /// Where its stack pointer is, and where the copy stands in the buffer.
-    stack: (u64, usize, usize),
+    /// The copy of its stack, and of others that it has left for a signal's handler.
+    pieces: Pieces,
 }
+
+/// A copied piece of memory: its address, where it stands in the buffer, and its length.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece {
+    start: u64,
+    place: usize,
+    length: usize,
+}
+
+/// Most threads have one.
+type Pieces = Vec<Piece>;
+
+/// A thread has at most so many: each but the first for a signal's handler that runs on a stack of its own.
+const MOST_PIECES: usize = 4;
 
 impl Process {
     /// Copies registers and stacks of these threads, or of all. A process that runs is held for it. `each`: how much of each stack;
@@ -83,7 +98,7 @@ impl Process {
         let mut threads: Vec<ThreadCopy> = numbers
             .into_iter()
             .filter(|(_, tid)| is_wanted(tid))
-            .map(|(number, tid)| ThreadCopy { number, tid, registers: self.registers_now(tid), stack: (0, 0, 0) })
+            .map(|(number, tid)| ThreadCopy { number, tid, registers: self.registers_now(tid), pieces: Pieces::new() })
             .collect();
         let bytes = self.copy_stacks(&mut threads, each, &mappings);
         Snapshot { pid: self.pid, threads, held: None, mappings, bytes, memory: None }
@@ -106,38 +121,54 @@ impl Process {
     fn copy_stacks(&self, threads: &mut [ThreadCopy], each: Option<u64>, mappings: &Mappings) -> Vec<u8> {
         let count = threads.len().max(1) as u64;
         let each = each.unwrap_or_else(|| (BUDGET / count).clamp(LEAST, MOST)).min(CEILING / count);
-        let mut total = 0;
-        for thread in threads.iter_mut() {
-            let Some(sp) = thread.registers.and_then(|registers| registers.sp()) else { continue };
-            let Some(mapping) = mappings.find(RuntimeAddr(sp)) else { continue };
-            let length = (mapping.end.0 - sp).min(each) as usize;
-            thread.stack = (sp, total, length);
-            total += length;
-        }
-        let mut bytes = vec![0; total];
-        let mut first = 0;
-        // What cannot be read of one stack ends that one's copy, not the others'.
-        while first < threads.len() {
-            let ranges: Vec<(RuntimeAddr, usize)> =
-                threads[first..].iter().map(|thread| (RuntimeAddr(thread.stack.0), thread.stack.2)).collect();
-            let begin = threads[first].stack.1;
-            let got = self.read_many(&ranges, &mut bytes[begin..]).unwrap_or(0);
-            let mut left = got;
-            let stopped = threads[first..].iter().position(|thread| {
-                let whole = thread.stack.2 <= left;
-                left -= thread.stack.2.min(left);
-                !whole
-            });
-            let Some(stopped) = stopped else { break };
-            let before: usize = threads[first..first + stopped].iter().map(|thread| thread.stack.2).sum();
-            threads[first + stopped].stack.2 = got.saturating_sub(before);
-            first += stopped + 1;
-            // The buffer's places stay as they were given.
-            while threads.get(first).is_some_and(|thread| thread.stack.2 == 0) {
-                first += 1;
+        let mut bytes = Vec::new();
+        let sp = |thread: &ThreadCopy| thread.registers.and_then(|registers| registers.sp());
+        let mut wanted: Vec<(usize, u64)> =
+            threads.iter().enumerate().filter_map(|(index, thread)| Some((index, sp(thread)?))).collect();
+        for _ in 0..MOST_PIECES {
+            let begin = bytes.len();
+            let mut pieces: Vec<(usize, Piece)> = Vec::with_capacity(wanted.len());
+            let mut end = begin;
+            for (index, start) in wanted.drain(..) {
+                let Some(mapping) = mappings.find(RuntimeAddr(start)).filter(|mapping| mapping.read) else { continue };
+                let length = (mapping.end.0 - start).min(each) as usize;
+                pieces.push((index, Piece { start, place: end, length }));
+                end += length;
+            }
+            bytes.resize(end, 0);
+            self.copy_pieces(&mut pieces, &mut bytes);
+            for (index, piece) in pieces {
+                threads[index].pieces.push(piece);
+                let copied = &bytes[piece.place..piece.place + piece.length];
+                let is_new = |sp: &u64| threads[index].pieces.iter().all(|piece| !piece.holds(*sp));
+                wanted.extend(interrupted_stacks(copied).filter(is_new).take(MOST_PIECES).map(|sp| (index, sp)));
+            }
+            if wanted.is_empty() {
+                break;
             }
         }
         bytes
+    }
+
+    /// Copies them. What cannot be read of one ends that one, not the others.
+    fn copy_pieces(&self, pieces: &mut [(usize, Piece)], bytes: &mut [u8]) {
+        let mut first = 0;
+        while first < pieces.len() {
+            let left = &pieces[first..];
+            let ranges: Vec<(RuntimeAddr, usize)> =
+                left.iter().map(|(_, piece)| (RuntimeAddr(piece.start), piece.length)).collect();
+            let mut got = self.read_many(&ranges, &mut bytes[left[0].1.place..]).unwrap_or(0);
+            let whole = left.iter().take_while(|(_, piece)| {
+                let whole = piece.length <= got;
+                got -= piece.length.min(got) * usize::from(whole);
+                whole
+            });
+            first += whole.count();
+            if let Some((_, cut)) = pieces.get_mut(first) {
+                cut.length = got;
+                first += 1;
+            }
+        }
     }
 
     /// The stack of one thread of the held process, with the registers of each frame.
@@ -146,6 +177,24 @@ impl Process {
         let memory = HeldMemory::of(self);
         Unwinder::new(modules, mappings, &memory).unwind(registers, limits)
     }
+}
+
+impl Piece {
+    fn holds(&self, addr: u64) -> bool {
+        addr.checked_sub(self.start).is_some_and(|offset| offset < self.length as u64)
+    }
+}
+
+/// The stack pointers that the kernel has saved for signal handlers, in a copied stack: `struct sigcontext_64`
+/// (arch/x86/include/uapi/asm/sigcontext.h) has rsp, rip, eflags and then cs, gs, fs, ss as 16 bits each, which in 64-bit code
+/// are 0x33, 0, 0, 0x2b. What only looks like one costs a copy.
+fn interrupted_stacks(copied: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    const SEGMENTS: u64 = 0x002b_0000_0000_0033;
+    let word = |at: usize| copied.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+    // The kernel aligns the frame to 16 bytes less 8, so that the words are aligned to 8.
+    let places = copied.chunks_exact(8).enumerate();
+    let places = places.filter(|(_, bytes)| **bytes == SEGMENTS.to_le_bytes()).map(|(index, _)| index * 8);
+    places.filter_map(move |at| word(at.checked_sub(24)?))
 }
 
 fn asleep(sp: RuntimeAddr, pc: RuntimeAddr) -> FrameRegisters {
@@ -160,20 +209,16 @@ impl Snapshot {
         &self.mappings
     }
 
-    /// The names of the threads, as long as they live; any characters.
-    pub fn names(&self) -> Vec<Option<String>> {
-        self.threads.iter().map(|thread| proc::thread_name(self.pid, thread.tid).ok()).collect()
-    }
-
-    /// Walks and names all stacks, by all processors. Equal stacks are one.
-    pub fn stacks(&self, modules: &Modules, limits: Limits) -> Vec<Arc<NamedStack>> {
+    /// Walks and names all stacks, by all processors. Equal stacks are one. Beside each stands its thread's name (any characters), if
+    /// that lives still.
+    pub fn stacks(&self, modules: &Modules, limits: Limits) -> Vec<(Option<String>, Arc<NamedStack>)> {
         let memory = self.memory.as_deref();
         let (threads, bytes, mappings) = (&self.threads[..], &self.bytes[..], &self.mappings);
         let next = AtomicUsize::new(0);
         let workers =
             std::thread::available_parallelism().map_or(1, usize::from).min(threads.len().div_ceil(16)).max(1);
         let work = || {
-            let copied = CopiedMemory { mappings, memory, bytes, stack: (0, 0, 0).into() };
+            let copied = CopiedMemory { mappings, memory, bytes, pieces: Cell::new(&[]) };
             let mut unwinder = Unwinder::new(modules, mappings, &copied);
             let mut names = Names { namer: Namer::new(modules, mappings), known: FxHashMap::default() };
             let mut own = Vec::new();
@@ -184,21 +229,30 @@ impl Snapshot {
                     return own;
                 }
                 let stacks = batch.iter().map(|thread| {
-                    copied.stack.set(thread.stack);
+                    copied.pieces.set(&thread.pieces);
                     let unwound = thread.registers.map(|registers| unwinder.unwind(registers, limits));
                     names.of(&unwound.unwrap_or(Stack { frames: Vec::new(), end: End::NoThread }))
                 });
                 own.push((begin, stacks.collect()));
             }
         };
-        let mut batches: Vec<(usize, Vec<Arc<NamedStack>>)> = std::thread::scope(|scope| {
+        let pid = self.pid;
+        let names = || names_of(pid, threads);
+        let (mut batches, names): (Vec<(usize, Vec<Arc<NamedStack>>)>, _) = std::thread::scope(|scope| {
+            let names = (workers > 1).then(|| scope.spawn(names));
             let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
             let own = work();
-            own.into_iter().chain(others.into_iter().flat_map(|other| other.join().unwrap_or_default())).collect()
+            let batches = others.into_iter().flat_map(|other| other.join().unwrap_or_default());
+            (own.into_iter().chain(batches).collect(), names.and_then(|names| names.join().ok()))
         });
         batches.sort_unstable_by_key(|(begin, _)| *begin);
-        batches.into_iter().flat_map(|(_, stacks)| stacks).collect()
+        let stacks = batches.into_iter().flat_map(|(_, stacks)| stacks);
+        names.unwrap_or_else(|| names_of(pid, threads)).into_iter().zip(stacks).collect()
     }
+}
+
+fn names_of(pid: Pid, threads: &[ThreadCopy]) -> Vec<Option<String>> {
+    threads.iter().map(|thread| proc::thread_name(pid, thread.tid).ok()).collect()
 }
 
 /// So many threads are taken at once by a processor.
@@ -225,14 +279,14 @@ struct CopiedMemory<'a> {
     mappings: &'a Mappings,
     memory: Option<&'a Memory>,
     bytes: &'a [u8],
-    stack: std::cell::Cell<(u64, usize, usize)>,
+    pieces: Cell<&'a [Piece]>,
 }
 
 impl StackMemory for CopiedMemory<'_> {
     fn read(&self, addr: RuntimeAddr, buffer: &mut [u8]) -> usize {
-        let (start, place, length) = self.stack.get();
-        if let Some(skip) = addr.0.checked_sub(start).filter(|skip| *skip < length as u64) {
-            let there = &self.bytes[place + skip as usize..place + length];
+        if let Some(piece) = self.pieces.get().iter().find(|piece| piece.holds(addr.0)) {
+            let skip = (addr.0 - piece.start) as usize;
+            let there = &self.bytes[piece.place + skip..piece.place + piece.length];
             let count = there.len().min(buffer.len());
             buffer[..count].copy_from_slice(&there[..count]);
             return count;

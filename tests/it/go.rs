@@ -194,3 +194,49 @@ fn inlined_calls_are_those_of_dwarf_however_a_program_was_built() {
         }
     }
 }
+
+#[test]
+fn print_layouts() {
+    for path in std::env::var("GO_LAYOUTS").unwrap_or_default().split_whitespace() {
+        let begin = std::time::Instant::now();
+        let module = module(Path::new(path));
+        let found =
+            godbg::symbols::go::types::structs(&module, &["runtime.g", "runtime.m", "runtime.gobuf", "runtime.stack"]);
+        println!("{path} {:?}", begin.elapsed());
+        for (name, fields) in [
+            (
+                "runtime.g",
+                &[
+                    "stack",
+                    "m",
+                    "sched",
+                    "syscallsp",
+                    "syscallpc",
+                    "syscallbp",
+                    "atomicstatus",
+                    "goid",
+                    "waitsince",
+                    "waitreason",
+                    "parentGoid",
+                    "gopc",
+                    "startpc",
+                    "labels",
+                    "runningCleanups",
+                    "lockedm",
+                ][..],
+            ),
+            ("runtime.m", &["g0", "gsignal", "curg", "procid", "alllink", "tls"]),
+            ("runtime.gobuf", &["sp", "pc", "bp", "g"]),
+        ] {
+            let Some(layout) = found.get(name) else {
+                println!("no {name}");
+                continue;
+            };
+            println!(
+                "{name} {} {:?}",
+                layout.size,
+                fields.iter().map(|f| (f, layout.fields.get(*f).copied())).collect::<Vec<_>>()
+            );
+        }
+    }
+}

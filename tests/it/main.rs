@@ -28,6 +28,7 @@ mod registers;
 mod schema;
 mod sessions;
 mod signals;
+mod stacks;
 mod starting;
 mod stepping;
 mod terminal;

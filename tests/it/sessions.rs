@@ -154,6 +154,7 @@ fn general_line(line: &str) -> String {
         (r"\+0x[0-9a-f]+", "+<off>"),
         (r"0x[0-9a-f]{8,16}", "<addr>"),
         (r#"/[^\s"]*/fixtures/[0-9a-f]{16}/"#, "<fixtures>/"),
+        (r"/\S*/tests/fixtures/", "<sources>/"),
         (r"/tmp/\.tmp\w+", "<dir>"),
         (r"(/usr)?/bin/(dash|bash|busybox)", "<sh>"),
         (r"thread \d+ of godbg", "thread <tracer> of godbg"),

@@ -5,12 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use regex::{Regex, RegexBuilder};
+
 use super::spec::{Spec, is_name};
 use super::{Locations, expressions, names};
-use crate::addr::{LoadBias, RuntimeAddr};
+use crate::addr::RuntimeAddr;
 use crate::session::command::edits;
 use crate::session::{Failure, Session};
-use crate::symbols::SourceSpot;
+use crate::symbols::{NameKind, NamePattern, SourceSpot};
 use crate::target::expr::Expr;
 
 /// A place that a location means.
@@ -65,7 +67,12 @@ pub fn resolve_spots(session: &Session, locations: &Locations, text: &str) -> Re
     let spec = match spec {
         Spec::Line(line) => Spec::FileLine(session.current_line(locations)?.0, line),
         Spec::Relative(lines) => {
-            let (file, line) = session.current_line(locations)?;
+            // From where the thread stands, whatever was listed.
+            let here = session.frame_pc().and_then(|pc| locations.source_at(pc));
+            let (file, line) = match here {
+                Some(spot) => (spot.file.to_string(), spot.line),
+                None => session.current_line(locations)?,
+            };
             Spec::FileLine(file, u32::try_from((i64::from(line) + lines).max(1)).unwrap_or(u32::MAX))
         }
         Spec::Address(inner) => return expression(session, locations, text, &inner, 1),
@@ -118,6 +125,18 @@ pub(super) fn module_offset(locations: &Locations, text: &str) -> Option<Runtime
     Some(RuntimeAddr(base.0.wrapping_add(offset)))
 }
 
+/// A regular expression that a person wrote behind a command.
+pub fn regex(command: &str, text: &str) -> Result<Regex, Failure> {
+    let built = RegexBuilder::new(text.trim()).size_limit(1 << 20).build();
+    built.map_err(|error| {
+        let text = error.to_string();
+        // The last line says what is wrong, those before show where.
+        let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let hint = "a regular expression is meant: \\. is a dot, ^ and $ are the ends of a name";
+        Failure::usage(format!("{command}: {why}"), hint)
+    })
+}
+
 /// Whether a file's path is the one that is meant: the same, or its last parts are.
 pub fn is_file(path: &str, wanted: &str) -> bool {
     let wanted = wanted.trim_start_matches("./");
@@ -140,22 +159,11 @@ impl Locations {
     }
 
     fn functions(&self, name: &str) -> Vec<Spot> {
-        let found = |module: &crate::target::LoadedModule| {
-            let Some((file, bias)) = module.module() else { return Vec::new() };
-            names::functions(file, name).into_iter().map(|found| spot(bias, found)).collect()
-        };
-        self.modules().iter().flat_map(found).collect()
+        names::functions(self.modules(), &NamePattern::name(name))
     }
 
     fn line(&self, file: &str, line: u32) -> Vec<Spot> {
-        let mut all: Vec<(u32, Vec<Spot>)> = Vec::new();
-        for module in self.modules().iter() {
-            let Some((symbols, bias)) = module.module() else { continue };
-            let (found, places) = names::line_places(symbols, file, line);
-            if !places.is_empty() {
-                all.push((found, places.into_iter().map(|found| spot(bias, found)).collect()));
-            }
-        }
+        let all = names::lines(self.modules(), file, line);
         // The same header may have code for the line itself in one file and only for a later line in another.
         let nearest = all.iter().map(|(line, _)| *line).min();
         all.into_iter().filter(|(line, _)| Some(*line) == nearest).flat_map(|(_, spots)| spots).collect()
@@ -193,12 +201,7 @@ impl Locations {
 
     /// The source files of a name, in all that is mapped.
     pub fn sources_named(&self, file: &str) -> Vec<Arc<str>> {
-        let modules = self.modules().iter().filter_map(|module| module.module());
-        let mut found: Vec<Arc<str>> =
-            modules.flat_map(|(symbols, _)| names::sources(symbols)).filter(|path| is_file(path, file)).collect();
-        found.sort_unstable();
-        found.dedup();
-        found
+        names::sources(self.modules()).into_iter().filter(|path| is_file(path, file)).collect()
     }
 
     /// The three functions whose names are nearest to one that there is not.
@@ -207,36 +210,24 @@ impl Locations {
         let most = (wanted.chars().count() / 3).clamp(1, 3);
         let begin = Instant::now();
         let mut near: Vec<(usize, String)> = Vec::new();
-        for (symbols, _) in self.modules().iter().filter_map(|module| module.module()) {
-            let mut count = 0u32;
-            names::each_function(symbols, &mut |known| {
-                count += 1;
-                if count.is_multiple_of(256) && begin.elapsed() > LONGEST_SEARCH {
-                    return ControlFlow::Break(());
+        let mut count = 0u32;
+        names::each_name(self.modules(), NameKind::Function, &mut |_, _, known| {
+            count += 1;
+            if count.is_multiple_of(256) && begin.elapsed() > LONGEST_SEARCH {
+                return ControlFlow::Break(());
+            }
+            let known = known.name;
+            if known.len().abs_diff(wanted.len()) <= most && known.len() <= 200 {
+                let distance = edits(&wanted, known);
+                if distance <= most && near.iter().all(|(_, name)| name != known) {
+                    near.push((distance, known.to_owned()));
                 }
-                let length = known.len().abs_diff(wanted.len());
-                if length <= most && known.len() <= 200 {
-                    let distance = edits(&wanted, known);
-                    if distance <= most && near.iter().all(|(_, name)| name != known) {
-                        near.push((distance, known.to_owned()));
-                    }
-                }
-                ControlFlow::Continue(())
-            });
-        }
+            }
+            ControlFlow::Continue(())
+        });
         near.sort();
         near.truncate(3);
         near.into_iter().map(|(_, name)| name).collect()
-    }
-}
-
-fn spot(bias: LoadBias, found: names::Found) -> Spot {
-    Spot {
-        address: bias.runtime(found.body),
-        entry: bias.runtime(found.entry),
-        end: bias.runtime(found.end),
-        function: Some(found.name),
-        source: found.spot,
     }
 }
 

@@ -4,7 +4,7 @@
 mod expressions;
 mod find;
 mod follow;
-mod names;
+pub mod names;
 mod spec;
 
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use serde::Serialize;
 
 use super::Session;
 pub use expressions::{failure, not_understood, parse_expr};
-pub use find::{Resolved, Spot, is_file, resolve, resolve_spots};
+pub use find::{Resolved, Spot, is_file, regex, resolve, resolve_spots};
 pub use follow::Follower;
 
 use super::failure::Failure;
 use crate::addr::RuntimeAddr;
-use crate::symbols::{SourceFrame, SourceSpot, Store};
+use crate::symbols::{LineRow, SourceFrame, SourceSpot, Store};
 use crate::target::{CodePlace, Mapping, Mappings, Modules, Process};
 
 /// The names of a process at one moment: built once for each command that shows or takes addresses.
@@ -123,6 +123,20 @@ impl Locations {
         }
     }
 
+    /// The addresses around one that are of the same source line, as its line table has them: the first, and the one behind the
+    /// last.
+    pub fn line_range(&self, address: RuntimeAddr) -> Option<(RuntimeAddr, RuntimeAddr)> {
+        let (module, bias) = self.modules.find(address)?.module()?;
+        let link = bias.link(address);
+        let symbol = module.symbol_at(link)?;
+        let rows = module.line_rows(symbol.start..symbol.end);
+        let at = rows.partition_point(|row| row.addr <= link).checked_sub(1)?;
+        let same = |row: &&LineRow| row.spot.line == rows[at].spot.line && row.spot.file == rows[at].spot.file;
+        let first = rows[..=at].iter().rev().take_while(same).last()?;
+        let end = rows[at..].iter().find(|row| !same(row)).map_or(symbol.end, |row| row.addr);
+        Some((bias.runtime(first.addr), bias.runtime(end)))
+    }
+
     /// The place for people: `work at /src/main.c:12` where the source is known, else as [`Locations::words`].
     pub fn long_words(&self, address: RuntimeAddr) -> Option<String> {
         self.source_words(address, |file| file)
@@ -183,13 +197,20 @@ impl Session {
         self.current().map(|process| Locations::of(process, &self.symbols)).unwrap_or_default()
     }
 
+    /// Where the selected frame is: within the call that it has made, if it is not the innermost.
+    pub fn frame_pc(&self) -> Option<RuntimeAddr> {
+        let outer = self.outer_frame().map(|frame| RuntimeAddr(frame.general().rip.wrapping_sub(1)));
+        outer.or_else(|| self.pc())
+    }
+
     /// The file and line that bare lines are counted from: what was listed last since the process stopped, else where the
     /// selected thread stands.
     pub fn current_line(&self, locations: &Locations) -> Result<(String, u32), Failure> {
         if let Some(listed) = &self.looking.listed {
             return Ok((listed.file.clone(), listed.last));
         }
-        let stands = || Some(locations.source_at(self.pc()?)?).map(|spot| (spot.file.to_string(), spot.line));
+        let pc = self.frame_pc();
+        let stands = || Some(locations.source_at(pc?)?).map(|spot| (spot.file.to_string(), spot.line));
         let none = || Failure::hinted("there is no current source file", "name one: FILE:LINE");
         stands().ok_or_else(none)
     }

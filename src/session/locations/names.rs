@@ -1,44 +1,98 @@
-//! Asks a file for functions, lines and names, in the words of locations. Knows no process: addresses are those of the file.
+//! Asks files for functions, lines and names, in the words of locations: several files at once by several threads, since the
+//! first question makes a file's index. Changes nothing.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::addr::LinkAddr;
-use crate::symbols::{Module, SourceSpot};
+use super::Spot;
+use crate::addr::LoadBias;
+pub use crate::symbols::NameKind;
+use crate::symbols::{FunctionFound, Module, NamePattern};
+use crate::target::{LoadedModule, Modules};
 
-/// A function that was found.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where it begins.
-    pub entry: LinkAddr,
-    /// Behind its prologue.
-    pub body: LinkAddr,
-    /// The address behind it.
-    pub end: LinkAddr,
-    /// Where that is in the source.
-    pub spot: Option<SourceSpot>,
+/// The functions of a process that a pattern means.
+pub fn functions(modules: &Modules, wanted: &NamePattern) -> Vec<Spot> {
+    let found = each(modules, |module, bias| {
+        module.functions(wanted).into_iter().map(|found| spot(bias, found)).collect::<Vec<Spot>>()
+    });
+    found.into_iter().flatten().collect()
 }
 
-/// The functions of a name or of a short form of one.
-pub fn functions(module: &Module, name: &str) -> Vec<Found> {
-    module
-        .symbols_named(name)
-        .into_iter()
-        .map(|symbol| Found { entry: symbol.start, body: symbol.start, end: symbol.end, name: symbol.name, spot: None })
-        .collect()
+/// Where the code of a line is: in each file of the process the line that has code, which may be a later one, with its places.
+pub fn lines(modules: &Modules, file: &str, line: u32) -> Vec<(u32, Vec<Spot>)> {
+    let mut found = each(modules, |module, bias| {
+        let found = module.line_places(file, line);
+        let place = |place: crate::symbols::LinePlace| {
+            let address = bias.runtime(place.addr);
+            Spot { address, entry: address, end: address, function: place.function, source: Some(place.spot) }
+        };
+        (found.line, found.places.into_iter().map(place).collect::<Vec<Spot>>())
+    });
+    found.retain(|(_, places)| !places.is_empty());
+    found
 }
 
-/// Where the code of a line is: the line that has code, which may be a later one, and its places.
-pub fn line_places(_module: &Module, _file: &str, _line: u32) -> (u32, Vec<Found>) {
-    (0, Vec::new())
+/// Calls `visit` for each name of a kind, with its file's path and bias, until it breaks off.
+pub fn each_name(
+    modules: &Modules,
+    kind: NameKind,
+    visit: &mut dyn FnMut(&LoadedModule, LoadBias, crate::symbols::NameEntry<'_>) -> ControlFlow<()>,
+) {
+    for loaded in modules.iter() {
+        let Some((module, bias)) = loaded.module() else { continue };
+        let mut ended = false;
+        module.names(kind, &mut |entry| {
+            let flow = visit(loaded, bias, entry);
+            ended = flow.is_break();
+            flow
+        });
+        if ended {
+            return;
+        }
+    }
 }
 
-/// Calls `visit` for each function's name, until it breaks off.
-pub fn each_function(_module: &Module, _visit: &mut dyn FnMut(&str) -> ControlFlow<()>) {}
+/// The source files of all files, sorted.
+pub fn sources(modules: &Modules) -> Vec<Arc<str>> {
+    let mut all: Vec<Arc<str>> = each(modules, |module, _| module.sources()).into_iter().flatten().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
 
-/// The source files that a file was made of.
-pub fn sources(_module: &Module) -> Vec<Arc<str>> {
-    Vec::new()
+/// Asks every file, as many at once as there are processors; the answers are in the order of the files.
+fn each<T: Send>(modules: &Modules, ask: impl Fn(&Module, LoadBias) -> T + Sync) -> Vec<T> {
+    let all: Vec<&LoadedModule> = modules.iter().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(all.len());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut answers = Vec::new();
+        while let Some(module) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some((file, bias)) = module.module() {
+                answers.push((module.ranges().map(|range| range.start).min(), ask(file, bias)));
+            }
+        }
+        answers
+    };
+    let mut answers = if threads <= 1 {
+        work()
+    } else {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        })
+    };
+    answers.sort_by_key(|(start, _)| *start);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+fn spot(bias: LoadBias, found: FunctionFound) -> Spot {
+    Spot {
+        address: bias.runtime(found.body),
+        entry: bias.runtime(found.entry),
+        end: bias.runtime(found.end),
+        function: Some(found.name),
+        source: found.spot,
+    }
 }

@@ -7,6 +7,7 @@ mod moduledata;
 mod pcln;
 mod pctab;
 mod read;
+pub mod types;
 
 use std::fmt;
 use std::sync::Arc;
@@ -81,6 +82,12 @@ impl GoTables {
     pub fn symbol_at(&self, addr: LinkAddr) -> Option<SymbolAt> {
         let func = self.pcln().func_at(addr.0)?;
         Some(SymbolAt { name: func.name()?.into(), start: LinkAddr(func.entry), end: LinkAddr(func.end) })
+    }
+
+    /// Where the function of this very name begins and ends.
+    pub fn extent_of(&self, name: &str) -> Option<(LinkAddr, LinkAddr)> {
+        let func = self.pcln().funcs().find(|func| func.name() == Some(name))?;
+        Some((LinkAddr(func.entry), LinkAddr(func.end)))
     }
 
     /// The functions at an address with their lines, the innermost first; empty if no Go function is there.

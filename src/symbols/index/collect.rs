@@ -13,10 +13,10 @@ use super::{Named, Place};
 /// A longer name is left out.
 const LONGEST_NAME: usize = 1 << 14;
 
-/// The names of debug info.
-pub fn of_dwarf(dwarf: &Dwarf) -> Vec<Named> {
+/// The names of debug info, of some units or of all.
+pub fn of_dwarf(dwarf: &Dwarf, some: Option<&[usize]>) -> Vec<Named> {
     dwarf.with(|loaded| {
-        let units: Vec<usize> = (0..loaded.unit_count()).collect();
+        let units: Vec<usize> = some.map_or_else(|| (0..loaded.unit_count()).collect(), <[usize]>::to_vec);
         let of_unit = |unit: &usize| {
             let files = loaded.numbered_files(*unit);
             loaded.with_code(*unit, |loaded, unit| names_of(loaded, unit, &files))

@@ -68,7 +68,7 @@ impl Process {
             if only_following {
                 self.news.push_back(match places {
                     0 => {
-                        let why = "its file is not mapped any more; it waits for it".to_owned();
+                        let why = "its file was unmapped; it waits for it".to_owned();
                         News::BreakpointLost { process, number, why }
                     }
                     _ => News::BreakpointFound { process, number, places },

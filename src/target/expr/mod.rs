@@ -22,7 +22,7 @@ use eval::Op;
 ///
 /// Grammar and precedence are C's: `?:  ||  &&  |  ^  &  == !=  < <= > >=  << >>  + -  * / %`, the prefixes
 /// `- + ! ~ * (TYPE) {TYPE}`, and `[ ]` behind a typed pointer. Arithmetic is of 64 bits and wraps; it is unsigned where
-/// one operand is an unsigned value of 64 bits, as in C. `*ADDR` of a bare number reads 8 bytes without a sign.
+/// one operand is an unsigned value of 64 bits, as in C. The value of a symbol is its address, with `&` before it or without. `*ADDR` of a bare number reads 8 bytes without a sign.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Expr {
     ops: Box<[Op]>,

@@ -204,6 +204,10 @@ impl<'a> Parser<'a> {
                     return parser.emit(op).map(drop);
                 }
             }
+            // A symbol's value is its address already.
+            if matches!(parser.peek_after(1), Token::Name(_) | Token::Quoted(_)) && parser.takes("&") {
+                return parser.primary();
+            }
             let begin = parser.at;
             if parser.takes("(") {
                 if let Some(ty) = parser.type_name() {

@@ -114,6 +114,12 @@ impl Fixture {
         Self::of(name).args(args).start()
     }
 
+    /// A C fixture compiled with more options.
+    pub fn with_options(name: &str, options: &[&str]) -> Builder {
+        let program = toolchain::program_with(name, options).expect("the C compiler that links Rust");
+        Builder { program, wrapper: Vec::new(), args: Vec::new(), envs: Vec::new() }
+    }
+
     /// A Go fixture, or `None`, said loudly, where there is no Go.
     pub fn start_go(name: &str, args: &[&str]) -> Option<Self> {
         Self::of_any(name).map(|builder| builder.args(args).start())
