@@ -125,6 +125,9 @@ mod tests {
         assert!(cache.read("one").is_err());
         cache.write("one", &[1; 400]).expect("written");
         cache.write("two", &[2; 400]).expect("written");
+        // "two" was used long ago.
+        let two = File::options().write(true).open(path.join("two")).expect("there");
+        two.set_modified(std::time::UNIX_EPOCH).expect("changed");
         assert_eq!(cache.read("one").expect("read").as_ref(), [1; 400]);
         cache.write("three", &[3; 400]).expect("written");
         assert!(cache.read("one").is_ok() && cache.read("two").is_err() && cache.read("three").is_ok());

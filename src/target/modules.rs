@@ -11,7 +11,7 @@ use crate::addr::{LinkAddr, LoadBias, Pid, RuntimeAddr};
 use crate::kernel::file_map::Identity;
 use crate::kernel::maps::{Mapping, Mappings};
 use crate::kernel::memory::Memory;
-use crate::symbols::{FileKey, Module, SourceFrame, Store, SymbolAt, SymbolError};
+use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError};
 
 /// A vDSO is a few pages; a mapping that pretends to be one is not read beyond this.
 const LONGEST_VDSO: u64 = 1 << 16;
@@ -147,24 +147,28 @@ impl LoadedModule {
         self.tree.store().module(key, || Module::read(&self.path, bytes.clone(), self.tree.clone()))
     }
 
-    /// From the first mapped piece that a segment of the file covers.
+    /// From the first mapped piece that a segment of the file begins with, else that one covers. Two segments may share a page
+    /// of the file: the end of the one is mapped in front of the other.
     fn bias(&self, module: &Module) -> Option<LoadBias> {
-        let fits = |piece: &Mapping| {
-            let page = |value: u64| value & !0xfff;
-            // A piece of memory, not of a file, is all of its file.
-            let offset = if self.memory.is_some() { 0 } else { piece.file_offset };
-            let segment = module.segments().iter().find(|segment| {
-                let begin = page(segment.file_offset);
-                let size = segment.file_size.saturating_add(segment.file_offset - begin);
-                offset >= begin && offset < begin.saturating_add(size)
-            })?;
-            let linked = page(segment.start.0).wrapping_add(offset - page(segment.file_offset));
-            Some(LoadBias(piece.start.0.wrapping_sub(linked)))
+        let page = |value: u64| value & !0xfff;
+        // A piece of memory, not of a file, is all of its file.
+        let offset = |piece: &Mapping| if self.memory.is_some() { 0 } else { piece.file_offset };
+        let moved = |piece: &Mapping, segment: &Segment| {
+            let linked = page(segment.start.0).wrapping_add(offset(piece) - page(segment.file_offset));
+            LoadBias(piece.start.0.wrapping_sub(linked))
         };
-        // A page may belong to two segments; code is what counts.
-        let code_first = self.pieces.iter().filter(|piece| piece.execute).chain(self.pieces.iter());
-        let mut pieces = code_first;
-        pieces.find_map(fits)
+        let begins = |piece: &Mapping, segment: &Segment| page(segment.file_offset) == offset(piece);
+        let covers = |piece: &Mapping, segment: &Segment| {
+            let end = segment.file_offset.saturating_add(segment.file_size);
+            page(segment.file_offset) <= offset(piece) && offset(piece) < end
+        };
+        let by = |fits: &dyn Fn(&Mapping, &Segment) -> bool| {
+            self.pieces.iter().find_map(|piece| {
+                let segment = module.segments().iter().find(|segment| fits(piece, segment))?;
+                Some(moved(piece, segment))
+            })
+        };
+        by(&begins).or_else(|| by(&covers))
     }
 
     /// Where a file address is in the process.
