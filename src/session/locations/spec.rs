@@ -59,8 +59,8 @@ pub fn is_name(text: &str) -> bool {
     let (mut angles, mut rounds) = (0i32, 0i32);
     for (at, c) in text.char_indices() {
         match c {
-            '<' => angles += 1,
-            '>' => angles -= 1,
+            '<' | '[' => angles += 1,
+            '>' | ']' => angles -= 1,
             '(' => rounds += 1,
             ')' => rounds -= 1,
             c if c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '~' | '{' | '}' | '#' | '$' | '@' | '·') => {}
@@ -155,6 +155,8 @@ mod tests {
             "pkg.(*T).Method",
             "(*T).Method",
             "main.func1",
+            "main.Map[go.shape.int_0]",
+            "main.Map[...]",
             "operator+",
             "A::operator<<",
             "<alloc::vec::Vec<T> as core::ops::Drop>::drop",
