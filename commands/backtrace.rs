@@ -120,7 +120,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         (frames.named, None, Some(cx.session.frame_number()))
     } else {
         let snapshot = cx.session.snapshot(Some(&[thread]))?;
-        let stacks = cx.session.stacks_of(&snapshot, args.most());
+        let stacks = cx.session.stacks_of(snapshot, args.most());
         let one = stacks.threads.into_iter().next().with_context(|| format!("thread {thread} has ended"))?;
         (NamedStack::clone(&one.stack), stacks.pause, None)
     };

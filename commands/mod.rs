@@ -30,6 +30,8 @@ mod finish;
 mod frame;
 mod functions;
 mod gcore;
+mod goroutine;
+mod goroutines;
 mod handle;
 mod hbreak;
 mod help;
@@ -96,6 +98,8 @@ pub const TABLE: Commands = Commands(&[
     status::COMMAND,
     threads::COMMAND,
     thread::COMMAND,
+    goroutines::COMMAND,
+    goroutine::COMMAND,
     backtrace::COMMAND,
     frame::COMMAND,
     up::COMMAND,

@@ -100,13 +100,8 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         }
         Some(word) => {
             let pid = attach::find(&word, "stacks")?;
-            cx.session.attach(pid)?;
-            let snapshot = cx.session.snapshot(None);
-            // Whatever came of it, the process is let go.
-            let released = cx.session.detach();
-            let mut snapshot = snapshot?;
-            snapshot.held = Some(released?.held);
-            answer(cx.session.stacks_of(&snapshot, own.most()), &own, args.group)
+            let snapshot = cx.session.snapshot_of(pid)?;
+            answer(cx.session.stacks_of(snapshot, own.most()), &own, args.group)
         }
     };
     Ok(Outcome::Reply(Reply::new(answer)))
@@ -117,7 +112,7 @@ pub(super) fn of_all(cx: &mut Context<'_>, args: &backtrace::Args, group: bool) 
     args.check()?;
     cx.session.process().context("no process is attached")?;
     let snapshot = cx.session.snapshot(None)?;
-    Ok(answer(cx.session.stacks_of(&snapshot, args.most()), args, group))
+    Ok(answer(cx.session.stacks_of(snapshot, args.most()), args, group))
 }
 
 fn answer(stacks: Stacks, args: &backtrace::Args, group: bool) -> AllStacks {
@@ -211,14 +206,21 @@ fn compact(numbers: &[u32]) -> String {
 
 impl Show for AllStacks {
     fn show(&self, page: &mut Page) {
+        // Most threads have one of few stacks.
+        let mut shown: FxHashMap<*const NamedStack, Arc<Page>> = FxHashMap::default();
         for one in self.threads.iter().flatten() {
             let name = one.name.as_deref().unwrap_or("ended");
             page.spans(vec![
                 Span::new(format!("thread {}", one.number), Style::Strong),
                 Span::new(format!(" ({}, {name})", one.thread), Style::Name),
             ]);
-            one.frames.show(page);
-            page.line("");
+            let shown = shown.entry(Arc::as_ptr(&one.frames.0)).or_insert_with(|| {
+                let mut page = Page::default();
+                one.frames.show(&mut page);
+                page.line("");
+                Arc::new(page)
+            });
+            page.share(shown.clone());
         }
         for group in self.groups.iter().flatten() {
             page.spans(group.head());

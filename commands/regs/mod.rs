@@ -15,6 +15,7 @@ use crate::session::locations::Place;
 use crate::session::numbers::{self, Format};
 use crate::session::page::{Column, Page, Span, Style, Table};
 use crate::session::{Command, Context, Failure, Group, Locations, Needs, Outcome, Reply, Row, Show, Words};
+use crate::target::stacks::OuterFrame;
 use crate::target::{Bank, Extended, Number, RegisterId, Registers, Syscall};
 
 pub(super) const COMMAND: Command = Command {
@@ -43,6 +44,8 @@ struct Args {
 #[derive(Serialize, JsonSchema)]
 struct Regs {
     thread: Tid,
+    /// Whose frame's they are; 0 is the innermost.
+    frame: usize,
     registers: Vec<Register>,
     /// Whether registers were asked for by name, few enough to stand side by side.
     #[serde(skip)]
@@ -57,8 +60,8 @@ pub(super) struct Register {
     bits: u16,
     /// Its value without a sign, if it has at most 64 bits.
     value: Option<u64>,
-    /// All its bits in hexadecimal.
-    hex: String,
+    /// All its bits in hexadecimal; null if it is not known: what an outer frame has called did not save it.
+    hex: Option<String>,
     /// Whether it has changed since the process was last let run; null if that is not known.
     changed: Option<bool>,
     /// Where it points to, if something is mapped there.
@@ -83,12 +86,14 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let source = Source::of(cx, &choice)?;
     let registers = source.registers(&choice)?;
     let named = !args.names.is_empty() && registers.len() <= MOST_COLUMNS;
-    Ok(Outcome::Reply(Reply::new(Regs { thread: source.tid, registers, named })))
+    Ok(Outcome::Reply(Reply::new(Regs { thread: source.tid, frame: source.frame(), registers, named })))
 }
 
 /// What was read of the thread, and what it had before.
 struct Source<'a> {
     tid: Tid,
+    /// The selected frame, if it is not the innermost.
+    outer: Option<OuterFrame>,
     general: Registers,
     general_before: Option<&'a Registers>,
     extended: Option<Extended>,
@@ -107,17 +112,25 @@ impl<'a> Source<'a> {
         })?;
         let cannot = || format!("cannot read the registers of thread {tid}");
         let general = thread.registers().with_context(cannot)?;
-        let wants_extended = choice.registers.iter().any(|(id, _)| !id.is_general());
+        let outer = session.outer_frame();
+        let general = outer.as_ref().map_or(general, |outer| *outer.general());
+        let is_innermost = outer.is_none();
+        let wants_extended = is_innermost && choice.registers.iter().any(|(id, _)| !id.is_general());
         // Without XSAVE a register that was asked for by its name is missed below.
         let extended = if wants_extended { thread.extended().ok() } else { None };
         Ok(Source {
             tid,
+            outer,
             general,
-            general_before: session.seen().general(tid),
+            general_before: session.seen().general(tid).filter(|_| is_innermost),
             extended,
-            extended_before: session.seen().extended(tid),
+            extended_before: session.seen().extended(tid).filter(|_| is_innermost),
             locations: session.locations(),
         })
+    }
+
+    fn frame(&self) -> usize {
+        self.outer.as_ref().map_or(0, |outer| outer.number)
     }
 
     /// What was chosen and is there. Of a vector register that came with a group the widest that the processor has comes
@@ -138,6 +151,13 @@ impl<'a> Source<'a> {
 
     /// A register, or `None` if it came with a group and the processor has none.
     fn register(&self, id: RegisterId, asked: bool) -> Result<Option<Register>, Failure> {
+        if self
+            .outer
+            .as_ref()
+            .is_some_and(|outer| outer.get(id).is_none() && (asked || matches!(id.bank, Bank::General(_))))
+        {
+            return Ok(Some(Register::unknown(id)));
+        }
         let bytes = self.bytes(id, &self.general, self.extended.as_ref());
         let Some(bytes) = bytes else {
             let missing = Failure::plain(format!("this processor has no ${id}"));
@@ -177,6 +197,7 @@ impl<'a> Source<'a> {
         };
         let float = float.filter(|float| float.is_finite());
         let bits = if matches!(id.bank, Bank::Flag(_)) { 1 } else { 8 * u16::from(id.size) };
+        let hex = Some(hex);
         Register { name: id.to_string(), bits, value, hex, changed, place, flags, float, lanes, meaning }
     }
 
@@ -220,6 +241,26 @@ fn is_selector(id: RegisterId) -> bool {
 }
 
 impl Register {
+    /// One whose value nobody has saved.
+    fn unknown(id: RegisterId) -> Register {
+        Register {
+            name: id.to_string(),
+            bits: if matches!(id.bank, Bank::Flag(_)) { 1 } else { 8 * u16::from(id.size) },
+            value: None,
+            hex: None,
+            changed: None,
+            place: None,
+            flags: None,
+            float: None,
+            lanes: None,
+            meaning: String::new(),
+        }
+    }
+
+    fn shown(&self) -> &str {
+        self.hex.as_deref().unwrap_or("(not saved)")
+    }
+
     /// The mark has its place whether there is one or not, so that nothing moves from one stop to the next.
     fn marked_name(&self) -> Span {
         let mark = if self.changed == Some(true) { "*" } else { " " };
@@ -227,12 +268,16 @@ impl Register {
     }
 
     fn style(&self) -> Style {
-        if self.changed == Some(true) { Style::Warn } else { Style::Plain }
+        match (self.changed, &self.hex) {
+            (Some(true), _) => Style::Warn,
+            (_, None) => Style::Dim,
+            _ => Style::Plain,
+        }
     }
 
     fn cells(&self) -> Vec<Span> {
         let style = if self.place.is_some() { Style::Address } else { Style::Plain };
-        vec![self.marked_name(), Span::new(&self.hex, self.style()), Span::new(&self.meaning, style)]
+        vec![self.marked_name(), Span::new(self.shown(), self.style()), Span::new(&self.meaning, style)]
     }
 }
 
@@ -243,7 +288,7 @@ impl Show for Regs {
         for register in &self.registers {
             if let Some(lanes) = register.lanes.as_ref().filter(|lanes| !lanes.is_zero()) {
                 flush(page, &mut rows);
-                page.spans(vec![register.marked_name(), "  ".into(), Span::new(&register.hex, register.style())]);
+                page.spans(vec![register.marked_name(), "  ".into(), Span::new(register.shown(), register.style())]);
                 lanes.show(page);
             } else {
                 rows.push(register.cells());
@@ -264,7 +309,7 @@ impl Show for Regs {
         let cell = |register: &Register| {
             let place = if register.name == "rip" { format!(" {}", register.meaning) } else { String::new() };
             let mark = if register.changed == Some(true) { "*" } else { "" };
-            Span::new(format!("{}{mark}{place}", register.hex), register.style())
+            Span::new(format!("{}{mark}{place}", register.shown()), register.style())
         };
         Some(Row { columns, cells: self.registers.iter().map(cell).collect() })
     }

@@ -37,7 +37,8 @@ pub struct FrameRow {
     pub inlined: bool,
     /// Whether it is the frame that the kernel has made for a signal's handler.
     pub signal: bool,
-    /// How its registers were found: `registers`, `cfi`, `frame_pointer`, `code`, `signal`, `wild_call`, `runtime`.
+    /// How its registers were found: `registers`, `cfi`, `frame_pointer`, `code`, `signal`, `wild_call`, `runtime`,
+    /// `tail_call`: it has jumped to what is further in, and its frame is gone.
     pub found_by: &'static str,
 }
 
@@ -80,6 +81,9 @@ impl FrameRow {
         if self.signal {
             line.push(Span::new(" <signal handler called>", Style::Warn));
         }
+        if self.found_by == TAIL_CALL {
+            line.push(Span::new(" (tail call)", Style::Dim));
+        }
         match (&self.file, &self.module) {
             (Some(file), _) => {
                 let place = self.line.map_or_else(String::new, |line| format!(":{line}"));
@@ -106,6 +110,9 @@ fn short_path(path: &str) -> Cow<'_, str> {
     }
 }
 
+/// The word for a function that has left by a jump.
+const TAIL_CALL: &str = "tail_call";
+
 fn found_by(how: FoundBy) -> &'static str {
     match how {
         FoundBy::Registers => "registers",
@@ -115,6 +122,7 @@ fn found_by(how: FoundBy) -> &'static str {
         FoundBy::Signal => "signal",
         FoundBy::WildCall => "wild_call",
         FoundBy::Runtime => "runtime",
+        FoundBy::TailCall => TAIL_CALL,
     }
 }
 

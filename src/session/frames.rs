@@ -4,9 +4,9 @@
 use anyhow::Context as _;
 
 use super::{Failure, Session};
-use crate::addr::{Pid, Tid};
-use crate::target::stacks::{Limits, NamedFrame, NamedStack, Namer, OuterFrame, Stack};
-use crate::target::{Mappings, Modules};
+use crate::addr::{Pid, RuntimeAddr, Tid};
+use crate::target::stacks::{FrameKind, Limits, NamedFrame, NamedStack, Namer, OuterFrame, Stack};
+use crate::target::{Mappings, Modules, Return};
 
 /// A frame that was selected.
 #[derive(Clone, Debug)]
@@ -96,6 +96,20 @@ impl Session {
             self.frame = Some(SelectedFrame { stand, outer: OuterFrame::new(number, &thread, &registers) });
         }
         Ok(found)
+    }
+
+    /// Where a frame's function returns to: the next frame that is no part of the same function. `None`: the stack ends there, or
+    /// the frame was found by a guess that says nothing of where it ends.
+    pub fn return_of_frame(&mut self, number: usize) -> anyhow::Result<Option<Return>> {
+        let frames = self.frames(number.saturating_add(2))?;
+        let Some(named) = frames.named.frames.get(number) else { return Ok(None) };
+        let callee = frames.stack.frames.get(named.frame);
+        let caller = frames.stack.frames.get(named.frame + 1);
+        Ok(callee.zip(caller).and_then(|(callee, caller)| {
+            // The return address lies right below the frame's address, and is gone once the stack pointer is above it.
+            let above = RuntimeAddr(callee.cfa?.0.checked_sub(8)?);
+            (callee.kind == FrameKind::Normal).then_some(Return { addr: caller.pc, above })
+        }))
     }
 
     /// What is selected, to be selected again later.

@@ -15,6 +15,7 @@ pub mod failure;
 mod forks;
 pub mod frame_rows;
 pub mod frames;
+pub mod goroutines;
 pub mod highlight;
 pub mod hooks;
 pub mod listing;

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// What a span means; the renderer chooses the colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -121,6 +122,8 @@ pub enum Item {
     Line(Line),
     /// A table.
     Table(Table),
+    /// A page that stands in several places.
+    Shared(Arc<Page>),
 }
 
 /// A reply or event, ready to be rendered.
@@ -153,6 +156,11 @@ impl Page {
     /// Adds a table.
     pub fn table(&mut self, table: Table) {
         self.items.push(Item::Table(table));
+    }
+
+    /// Adds a page that may stand in other places too: thousands of equal parts take the memory of one.
+    pub fn share(&mut self, other: Arc<Page>) {
+        self.items.push(Item::Shared(other));
     }
 
     /// Adds all of another page.

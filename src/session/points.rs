@@ -88,6 +88,7 @@ impl Session {
             return Ok(None);
         }
         let held = if self.process.is_some() {
+            self.change_beside(&set, &breakpoint);
             let change = |process: &mut Process| {
                 set.iter().try_for_each(|number| breakpoint(process, *number))?;
                 change_caught();

@@ -213,6 +213,23 @@ impl Session {
         self.pass_on_news();
     }
 
+    /// Makes a change to breakpoints of these numbers in the other processes that have them: they were born with them.
+    pub(super) fn change_beside(&mut self, numbers: &[u32], change: impl Fn(&mut Process, u32) -> target::Result<()>) {
+        for Beside { process, .. } in &mut self.beside {
+            let has = |number: &&u32| process.breakpoints().iter().any(|one| one.number == **number);
+            let theirs: Vec<u32> = numbers.iter().filter(has).copied().collect();
+            let ran = process.held().is_none();
+            // An error: it has ended, which is told.
+            let Some(Ok(report)) = (!theirs.is_empty()).then(|| process.interrupt(Why::Interrupt)) else { continue };
+            // One that cannot be changed (debug registers) stays as it was there.
+            theirs.into_iter().for_each(|number| drop(change(process, number)));
+            if ran && report.also.is_empty() {
+                let _ = process.resume(false);
+            }
+        }
+        self.pass_on_news();
+    }
+
     /// A process whose only thread waits for a child that is held would wait for ever.
     pub(super) fn check_vfork(&self) -> Result<(), Failure> {
         let Some(process) = &self.process else { return Ok(()) };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Session;
 use crate::addr::{Pid, Tid};
 use crate::target::stacks::{Limits, NamedStack};
-use crate::target::{Modules, Snapshot};
+use crate::target::{Mappings, Modules, Snapshot};
 
 /// The stacks of threads.
 pub struct Stacks {
@@ -39,14 +39,28 @@ impl Session {
         Ok(snapshot?)
     }
 
+    /// The same of a process that is not attached: it is attached to for that alone, and let go.
+    pub fn snapshot_of(&mut self, pid: Pid) -> anyhow::Result<Snapshot> {
+        // What is slow to ask is asked before. An error: attaching says what it is.
+        let mappings = Mappings::of(pid).unwrap_or_default();
+        let each = self.settings.stack_copy;
+        self.attach(pid)?;
+        let snapshot = self.process()?.snapshot_with(mappings, None, each);
+        // Whatever came of it, the process is let go.
+        let released = self.detach();
+        let mut snapshot = snapshot?;
+        snapshot.held = Some(released?.held);
+        Ok(snapshot)
+    }
+
     /// Walks and names what was copied.
-    pub fn stacks_of(&self, snapshot: &Snapshot, most: usize) -> Stacks {
+    pub fn stacks_of(&self, mut snapshot: Snapshot, most: usize) -> Stacks {
         let modules = Modules::of(snapshot.pid, snapshot.mappings(), &self.symbols);
         let limits = Limits { frames: most, registers: false };
         let stacks = snapshot.stacks(&modules, limits);
-        let threads = snapshot.threads.iter().zip(snapshot.names()).zip(stacks);
+        let threads = snapshot.threads.iter().zip(stacks);
         let threads =
-            threads.map(|((copy, name), stack)| ThreadStack { number: copy.number, tid: copy.tid, name, stack });
+            threads.map(|(copy, (name, stack))| ThreadStack { number: copy.number, tid: copy.tid, name, stack });
         Stacks { process: snapshot.pid, pause: snapshot.held, threads: threads.collect() }
     }
 }

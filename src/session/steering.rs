@@ -51,6 +51,8 @@ fn note(log: &Path, line: &str) -> std::io::Result<()> {
 }
 
 /// What single steps came to.
+// One a command: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 pub enum Steps {
     /// The thread stands again.
     Made {

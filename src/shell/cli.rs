@@ -12,6 +12,7 @@ Examples:
   godbg attach 1311                          stop process 1311 and open the shell
   godbg attach --leash 5s postgres           the same by name; it runs on if forgotten for 5 s
   godbg attach 1311 --batch -e threads       list the threads and let the process go
+  godbg stacks 1311                          show all stacks; the process is held for milliseconds
   godbg exec ./server --port 8080            start a program, stopped at its first instruction
   godbg -x commands.godbg --format json      run a script, one JSON object a command
   ps -C caddy -o pid= | sed 's/^/attach /' | godbg   commands from a pipe
@@ -23,7 +24,7 @@ In the shell, help lists the commands.";
 ///
 /// It stops every thread fast, shows what they do, lets you steer, and always leaves the process as it was found.
 #[derive(Parser, Debug)]
-#[command(name = "godbg", version, after_help = EXAMPLES, disable_help_subcommand = true, subcommand_value_name = "attach|exec|repair")]
+#[command(name = "godbg", version, after_help = EXAMPLES, disable_help_subcommand = true, subcommand_value_name = "attach|exec|stacks|repair")]
 struct Cli {
     #[command(flatten)]
     options: Options,
@@ -104,6 +105,27 @@ enum Begin {
         /// The program and its arguments, which are passed as given
         #[arg(value_name = "PROG", required = true, trailing_var_arg = true, allow_hyphen_values = true, num_args = 1..)]
         program: Vec<String>,
+    },
+    /// Show the stacks of all threads of a process, which is held for milliseconds
+    #[command(override_usage = "godbg stacks [OPTIONS] <PID|NAME>")]
+    Stacks {
+        /// The process, or a name that only one process has
+        #[arg(value_name = "PID|NAME", allow_negative_numbers = true)]
+        process: String,
+        /// Equal stacks once, with their threads
+        #[arg(short, long)]
+        group: bool,
+        /// So many frames of each
+        #[arg(short = 'n', long, value_name = "N")]
+        frames: Option<String>,
+        /// So many times
+        #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, value_parser = clap::value_parser!(u16).range(1..))]
+        repeat: u16,
+        /// The time between two of them
+        #[arg(long, value_name = "DURATION", default_value = "1s")]
+        every: String,
+        #[command(flatten)]
+        options: Options,
     },
     /// Undo what a godbg that was killed has left in a process
     Repair {
@@ -204,6 +226,17 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Plan
             plan.begin.extend(no_aslr.then(|| "--no-aslr".to_owned()));
             plan.begin.extend(program);
             plan.take(options, matches);
+        }
+        (Some(Begin::Stacks { process, group, frames, repeat, every, options }), Some(matches)) => {
+            plan.begin = words_of("stacks", [("--frames", frames)], &[]);
+            plan.begin.extend(group.then(|| "--group".to_owned()));
+            plan.begin.push(process);
+            // Each is an attach and a detach of its own: nothing of godbg stays in the process between two.
+            let again = shlex::try_join(plan.begin.iter().map(String::as_str)).unwrap_or_default();
+            let more = (1..repeat).flat_map(|_| [format!("sleep {every}"), again.clone()]);
+            plan.items.extend(more.map(Item::Command));
+            plan.take(options, matches);
+            (plan.batch, plan.quiet) = (true, true);
         }
         (Some(Begin::Repair { process, options }), Some(matches)) => {
             plan.begin = words_of("repair", [], &[process]);
@@ -309,6 +342,21 @@ mod tests {
         assert_eq!(plan("godbg attach --leash 2s name").begin, ["attach", "--leash", "2s", "name"]);
         assert_eq!(plan("godbg attach -1").begin, ["attach", "-1"]);
         assert_eq!(plan("godbg --color never attach 7 --color always").color, Color::Always);
+    }
+
+    #[test]
+    fn stacks_are_shown_as_often_as_asked_for() {
+        let one = plan("godbg stacks -g -n 5 name");
+        assert_eq!(one.begin, ["stacks", "--frames", "5", "--group", "name"]);
+        assert!(one.batch && one.items.is_empty());
+        let often = plan("godbg stacks 7 --repeat 3 --every 100ms --format json");
+        let command = |text: &str| Item::Command(text.into());
+        let (sleep, again) = (command("sleep 100ms"), command("stacks 7"));
+        assert_eq!(
+            (often.begin, often.items),
+            (vec!["stacks".into(), "7".into()], [&sleep, &again, &sleep, &again].map(Clone::clone).into())
+        );
+        assert_eq!(complaint("godbg stacks 7 --repeat 0").exit_code(), 2);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Pages as text: tables aligned and fitted to a width, colours where they are wanted. Pure; refuses to know screens.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use owo_colors::{OwoColorize, Style as Paint};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -34,10 +36,19 @@ const HANG: usize = 2;
 /// A page as lines of text, each with its newline.
 pub fn page(page: &Page, look: Look) -> String {
     let mut out = String::new();
+    let mut shared: HashMap<*const Page, Range<usize>> = HashMap::new();
     for item in page.items() {
         match item {
             Item::Line(spans) => line(&mut out, spans, look),
             Item::Table(rows) => table(&mut out, rows, look),
+            Item::Shared(other) => match shared.get(&Arc::as_ptr(other)) {
+                Some(known) => out.extend_from_within(known.clone()),
+                None => {
+                    let begin = out.len();
+                    out.push_str(&self::page(other, look));
+                    shared.insert(Arc::as_ptr(other), begin..out.len());
+                }
+            },
         }
     }
     out

@@ -11,6 +11,10 @@ const LONGEST_WORDS: usize = 32768;
 
 /// A name as its language writes it, without a symbol's version.
 pub fn demangle(name: &str) -> Cow<'_, str> {
+    // A stub's name is no version.
+    if let Some(called) = name.strip_suffix("@plt").filter(|called| !called.contains('@')) {
+        return Cow::Owned(format!("{}@plt", demangle(called)));
+    }
     let plain = match name.find('@') {
         Some(at) if at > 0 && !name.starts_with("_R") => &name[..at],
         _ => name,
@@ -64,6 +68,7 @@ mod tests {
             ("main", "main"),
             ("memcpy@@GLIBC_2.14", "memcpy"),
             ("_start", "_start"),
+            ("_Znwm@plt", "operator new(unsigned long)@plt"),
             ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
             ("_RNvCskwGfYPst2Cb_3foo16example_function", "foo::example_function"),
             ("_ZN2ns1C1fEi", "ns::C::f(int)"),

@@ -102,6 +102,14 @@ impl Elf {
         )
     }
 
+    /// The bytes of its table of sections, none if it has none: two builds of one source differ there.
+    pub fn section_headers(&self) -> &[u8] {
+        let table = self.bytes().get(0x28..0x30).and_then(|offset| offset.try_into().ok()).map(u64::from_le_bytes);
+        let begin = table.and_then(|begin| usize::try_from(begin).ok()).unwrap_or(usize::MAX);
+        let rest = self.bytes().get(begin..).unwrap_or_default();
+        &rest[..rest.len().min(1 << 16)]
+    }
+
     /// The note that names this build (NT_GNU_BUILD_ID).
     pub fn build_id(&self) -> Option<Vec<u8>> {
         let id = self.headers()?.build_id().ok()??.to_vec();

@@ -10,7 +10,7 @@ use super::debug_file::{self, DebugFile, Missed};
 use super::dwarf::{self, Dwarf, Sections, Sources};
 use super::elf::Elf;
 use super::go::GoTables;
-use super::index::{Index, Place};
+use super::index::{self, Index, Place};
 use super::symtab::{Symbols, Table};
 use super::unwind::UnwindTables;
 use super::{
@@ -44,6 +44,7 @@ pub struct Module {
     tables: OnceLock<Tables>,
     dwarf: OnceLock<Option<Debug>>,
     index: OnceLock<Index>,
+    remembered: OnceLock<Option<Index>>,
     go: OnceLock<Option<GoTables>>,
     unwind: OnceLock<UnwindTables>,
 }
@@ -84,6 +85,7 @@ impl Module {
             tables: OnceLock::new(),
             dwarf: OnceLock::new(),
             index: OnceLock::new(),
+            remembered: OnceLock::new(),
             go: OnceLock::new(),
             unwind: OnceLock::new(),
         })
@@ -119,6 +121,15 @@ impl Module {
     /// The tables by which stacks are walked.
     pub fn unwind_tables(&self) -> &UnwindTables {
         self.unwind.get_or_init(|| UnwindTables::of(self))
+    }
+
+    /// Bytes of the file by their address; `None` where the file has none.
+    pub fn bytes_at(&self, addr: LinkAddr, length: u64) -> Option<&[u8]> {
+        let segment = self.segments.iter().find(|segment| (segment.start..segment.end).contains(&addr))?;
+        let offset = addr.0 - segment.start.0;
+        let end = offset.checked_add(length).filter(|end| *end <= segment.file_size)?;
+        let begin = usize::try_from(segment.file_offset.checked_add(offset)?).ok()?;
+        self.elf.bytes().get(begin..usize::try_from(segment.file_offset.checked_add(end)?).ok()?)
     }
 
     /// The symbol that covers an address, by the cheapest table that has it.
@@ -167,11 +178,16 @@ impl Module {
 
     /// All code that a name means: functions, their generic instances and inlined calls, by rising address.
     pub fn functions(&self, wanted: &NamePattern) -> Vec<FunctionFound> {
-        let named = self.index().functions(wanted);
-        let found = named.iter().flat_map(|(name, places)| {
-            let name: Arc<str> = (*name).into();
-            places.iter().map(move |place| self.function(name.clone(), place))
-        });
+        if let Some(found) = self.go().map(|go| go.functions(wanted)).filter(|found| !found.is_empty()) {
+            return found;
+        }
+        let quick = || index::functions_without(self.dwarf(), self.symbols(), wanted);
+        let named = match self.index.get().or_else(|| self.remembered_index()) {
+            Some(index) => index.functions(wanted),
+            None => quick().unwrap_or_else(|| self.index().functions(wanted)),
+        };
+        let found =
+            named.iter().flat_map(|(name, places)| places.iter().map(|place| self.function(name.clone(), place)));
         let mut found: Vec<FunctionFound> = found.collect();
         found.sort_by_key(|function| (function.entry, function.inlined));
         // A symbol's aliases, and constructors that are one code.
@@ -197,6 +213,9 @@ impl Module {
 
     /// Where a line has code; of a line without any, where the next has. `file` is a path or its last parts.
     pub fn line_places(&self, file: &str, line: u32) -> LinePlaces {
+        if let Some(places) = self.go().map(|go| go.line_places(file, line)).filter(|found| !found.places.is_empty()) {
+            return places;
+        }
         let Some(dwarf) = self.dwarf() else { return LinePlaces::default() };
         let mut hits = dwarf.line_hits(&|path| is_path(path, file), line);
         hits.sort_by_key(|hit| hit.addr);
@@ -227,16 +246,25 @@ impl Module {
 
     /// Shows the names of a kind, sorted, until `visit` has enough.
     pub fn names(&self, kind: NameKind, visit: &mut dyn FnMut(NameEntry<'_>) -> ControlFlow<()>) {
-        self.index().names(kind, visit);
+        match self.go().filter(|_| kind == NameKind::Function) {
+            Some(go) => go.function_names(visit),
+            None => self.index().names(kind, visit),
+        }
     }
 
     /// The paths of the source files, sorted.
     pub fn sources(&self) -> Vec<Arc<str>> {
-        self.dwarf().map(Dwarf::sources).unwrap_or_default()
+        match self.go() {
+            Some(go) => go.sources(),
+            None => self.dwarf().map(Dwarf::sources).unwrap_or_default(),
+        }
     }
 
     /// The rows of line tables that begin in a range, by rising address.
     pub fn line_rows(&self, range: Range<LinkAddr>) -> Vec<LineRow> {
+        if let Some(rows) = self.go().map(|go| go.line_rows(range.clone())).filter(|rows| !rows.is_empty()) {
+            return rows;
+        }
         let rows = self.dwarf().map(|dwarf| dwarf.rows(range.start.0..range.end.0)).unwrap_or_default();
         let row = |(row, spot): (dwarf::Row, SourceSpot)| LineRow {
             addr: LinkAddr(row.addr),
@@ -332,9 +360,52 @@ impl Module {
         self.debug().map(|debug| &debug.dwarf)
     }
 
-    fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index::build(self.dwarf(), self.symbols()))
+    /// The names, built if need be; may take seconds for a large file. Does no harm if it is done by another thread before it
+    /// is needed.
+    pub fn prepare_names(&self) {
+        self.index();
     }
+
+    fn index(&self) -> &Index {
+        if let Some(index) = self.remembered_index() {
+            return index;
+        }
+        self.index.get_or_init(|| {
+            let key = self.key();
+            let index = Index::build(self.dwarf(), self.symbols(), key.unwrap_or(0));
+            if let Some(key) = key {
+                index.remember(&*self.files, &key_name(key));
+            }
+            index
+        })
+    }
+
+    /// The names that an earlier run has kept. They are asked for once.
+    fn remembered_index(&self) -> Option<&Index> {
+        let ask = || {
+            let key = self.key()?;
+            Index::remembered(&*self.files, &key_name(key), key)
+        };
+        self.remembered.get_or_init(ask).as_ref().or_else(|| self.index.get())
+    }
+
+    /// What the kept names are found by: the build id with what a file that lies about it would have otherwise; `None`
+    /// without a build id, and for files that are read faster than a cache is.
+    fn key(&self) -> Option<u64> {
+        const SMALL: usize = 1 << 20;
+        let mut facts = self.elf.build_id()?;
+        let debug = self.separate().debug.as_ref();
+        for elf in [Some(&self.elf), debug.map(|debug| &debug.elf)].into_iter().flatten() {
+            facts.extend_from_slice(&elf.bytes().len().to_le_bytes());
+            facts.extend_from_slice(elf.section_headers());
+        }
+        let size = debug.map_or(self.elf.bytes().len(), |debug| debug.elf.bytes().len());
+        (size >= SMALL).then(|| index::checksum(&facts))
+    }
+}
+
+fn key_name(key: u64) -> String {
+    format!("names-{key:016x}")
 }
 
 /// Whether a path is the one that is meant, or ends with its parts.

@@ -1,6 +1,7 @@
 //! The files that have been read, each once, whoever maps them. Decides nothing about which file that is.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Module, Result};
@@ -21,19 +22,42 @@ pub struct FileKey {
 
 /// The modules that have been opened. Cheap to clone; any thread may use it.
 #[derive(Clone, Default, Debug)]
-pub struct Store {
-    modules: Arc<Mutex<HashMap<FileKey, Result<Arc<Module>>>>>,
+pub struct Store(Arc<Mutex<Inside>>);
+
+#[derive(Default, Debug)]
+struct Inside {
+    modules: HashMap<FileKey, Result<Arc<Module>>>,
+    /// `None` is the folder that every distribution has.
+    debug_folders: Option<Vec<PathBuf>>,
 }
 
 impl Store {
     /// The module of a file, read by `read` if it is the first time. A file that could not be used is not tried again.
     pub fn module(&self, key: FileKey, read: impl FnOnce() -> Result<Module>) -> Result<Arc<Module>> {
-        let known = self.modules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = self.lock().modules.get(&key).cloned();
         if let Some(known) = known {
             return known;
         }
         let module = read().map(Arc::new);
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        modules.entry(key).or_insert(module).clone()
+        self.lock().modules.entry(key).or_insert(module).clone()
+    }
+
+    /// The folders of separate debug info, the first is asked first.
+    pub fn debug_folders(&self) -> Vec<PathBuf> {
+        self.lock().debug_folders.clone().unwrap_or_else(|| vec![PathBuf::from("/usr/lib/debug")])
+    }
+
+    /// Sets them. If they are others than before, what lacked debug info looks for it anew when it is next opened.
+    pub fn set_debug_folders(&self, folders: Vec<PathBuf>) {
+        if self.debug_folders() == folders {
+            return;
+        }
+        let mut inside = self.lock();
+        inside.modules.clear();
+        inside.debug_folders = Some(folders);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use crate::kernel::Errno;
 use crate::kernel::arch;
 use crate::kernel::ptrace::{Follow, OnTracerDeath, SyscallStop};
 use crate::kernel::signal::{Signal, SignalOrigin};
-use crate::kernel::wait::{self, Report, Stop};
+use crate::kernel::wait::{self, End, Report, Stop};
 
 impl Process {
     /// What a stop that was just noted means to the catchpoints: the report that is due, if one was hit.
@@ -36,7 +36,7 @@ impl Process {
                 }
             }
             Stop::Exec => Caught::Exec,
-            Stop::Exiting => Caught::Exit { end: wait::end_of_status(self.message(tid)?) },
+            Stop::Exiting => Caught::Exit { end: self.own_end(tid)? },
             _ => return None,
         };
         let catchpoint = self.hit_catchpoint(tid, &event)?;
@@ -72,6 +72,19 @@ impl Process {
             }
             // It was killed: nothing is left to stop for.
             Err(_) => false,
+        }
+    }
+
+    /// How a thread is about to end by itself. `None`: it ends with all of its process (exit_group(2), exec, a deadly signal),
+    /// of which one thread tells: the one that called, or the first that a signal's end is seen of.
+    fn own_end(&mut self, tid: Tid) -> Option<End> {
+        let end = wait::end_of_status(self.message(tid)?);
+        match end {
+            End::Exited { .. } => {
+                let number = self.tracer.registers(tid).ok()?.syscall()?.0;
+                arch::ends_caller(number).then_some(end)
+            }
+            End::Killed { .. } => (!std::mem::replace(&mut self.deadly_end_seen, true)).then_some(end),
         }
     }
 

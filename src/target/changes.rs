@@ -157,7 +157,7 @@ impl Process {
                 Ok(Some(Report::Ended(..))) => self.note_end(tid),
                 Ok(Some(Report::Stopped(stop, _))) => {
                     self.note_stop(tid, stop, self.origin_of(tid, stop), Why::Interrupt);
-                    self.mend_call(tid, stop);
+                    self.bring_one_home(tid);
                     self.news.push_back(News::Joined { process: self.pid, thread: tid });
                 }
                 Ok(None) => {}

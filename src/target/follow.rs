@@ -117,6 +117,7 @@ impl Process {
         process.add(tid, State::Stopped(stop));
         process.note_stop(tid, stop, process.origin_of(tid, stop), why);
         process.phase = Phase::Held { since: begin, report: process.report(why) };
+        process.inherit_breakpoints(self);
         Some(process)
     }
 

@@ -1,58 +1,81 @@
 //! The ELF files that a process has mapped, where each begins, and names of its addresses. Opens a file when something in
-//! it is asked for, through /proc/PID so that deleted, replaced and other namespaces' files are the ones that are mapped.
+//! it is asked for, and makes sure that it is the one that is mapped.
 
-use std::io;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::module_files::{self, Tree};
 use crate::addr::{LinkAddr, LoadBias, Pid, RuntimeAddr};
-use crate::kernel::file_map::{FileMap, Identity, identity_of};
+use crate::kernel::file_map::Identity;
 use crate::kernel::maps::{Mapping, Mappings};
-use crate::symbols::{Bytes, FileKey, Files, Module, SourceFrame, Store, SymbolAt, SymbolError};
+use crate::kernel::memory::Memory;
+use crate::symbols::{FileKey, Module, SourceFrame, Store, SymbolAt, SymbolError};
+
+/// A vDSO is a few pages; a mapping that pretends to be one is not read beyond this.
+const LONGEST_VDSO: u64 = 1 << 16;
 
 /// The modules of a process at one moment. Cheap to clone; any thread may ask it, also after the process has ended or gone on.
 #[derive(Clone, Default, Debug)]
-pub struct Modules(Arc<Vec<LoadedModule>>);
+pub struct Modules(Arc<Inside>);
+
+#[derive(Default, Debug)]
+struct Inside {
+    modules: Vec<LoadedModule>,
+    /// Where each piece lies and whose it is, by rising address.
+    pieces: Vec<(RuntimeAddr, RuntimeAddr, u32)>,
+}
 
 /// One file of a process.
 #[derive(Debug)]
 pub struct LoadedModule {
-    pid: Pid,
     path: String,
     pieces: Vec<Mapping>,
-    store: Store,
+    tree: Arc<Tree>,
+    /// The bytes of a module that is no file: the vDSO.
+    memory: Option<Arc<Vec<u8>>>,
     module: OnceLock<Result<(Arc<Module>, LoadBias), SymbolError>>,
 }
 
 impl Modules {
-    /// Of mappings that have been read. Opens nothing yet.
+    /// Of mappings that have been read. Opens no file yet; the vDSO is read now, as it goes with the process.
     pub fn of(pid: Pid, mappings: &Mappings, store: &Store) -> Modules {
-        let mut modules: Vec<LoadedModule> = Vec::new();
+        let tree = Arc::new(Tree::new(pid, store.clone()));
+        let mut inside = Inside::default();
+        let mut known: HashMap<(&str, u64), u32> = HashMap::new();
         for mapping in mappings.iter() {
-            let Some(path) = mapping.name.as_ref().filter(|_| mapping.inode != 0) else { continue };
-            match modules.iter_mut().find(|module| module.path == *path) {
-                Some(module) => module.pieces.push(mapping.clone()),
-                None => modules.push(LoadedModule {
-                    pid,
-                    path: path.clone(),
-                    pieces: vec![mapping.clone()],
-                    store: store.clone(),
-                    module: OnceLock::new(),
-                }),
+            let Some(path) = mapping.name.as_deref() else { continue };
+            let is_vdso = path == "[vdso]" && mapping.inode == 0;
+            if mapping.inode == 0 && !is_vdso {
+                continue;
             }
+            let number = *known.entry((path, mapping.inode)).or_insert_with(|| {
+                inside.modules.push(LoadedModule {
+                    path: path.to_owned(),
+                    pieces: Vec::new(),
+                    tree: tree.clone(),
+                    memory: is_vdso.then(|| Arc::new(read_memory(pid, mapping))),
+                    module: OnceLock::new(),
+                });
+                (inside.modules.len() - 1) as u32
+            });
+            inside.modules[number as usize].pieces.push(mapping.clone());
+            inside.pieces.push((mapping.start, mapping.end, number));
         }
-        Modules(Arc::new(modules))
+        Modules(Arc::new(inside))
     }
 
     /// All of them, by rising address.
     pub fn iter(&self) -> std::slice::Iter<'_, LoadedModule> {
-        self.0.iter()
+        self.0.modules.iter()
     }
 
     /// The one that has an address.
     pub fn find(&self, addr: RuntimeAddr) -> Option<&LoadedModule> {
-        self.0.iter().find(|module| module.ranges().any(|range| range.contains(&addr)))
+        let after = self.0.pieces.partition_point(|(start, _, _)| *start <= addr);
+        let (_, _, number) = self.0.pieces.get(after.checked_sub(1)?).filter(|(_, end, _)| addr < *end)?;
+        self.0.modules.get(*number as usize)
     }
 
     /// The symbol at an address, with its beginning in the process.
@@ -99,41 +122,49 @@ impl LoadedModule {
 
     fn opened(&self) -> &Result<(Arc<Module>, LoadBias), SymbolError> {
         self.module.get_or_init(|| {
-            let (path, identity) =
-                self.file().map_err(|error| SymbolError::Open(self.path.clone(), error.to_string()))?;
-            let module = self.store.module(key(identity), || read(self.pid, &self.path, &path))?;
+            let module = match &self.memory {
+                Some(bytes) => self.of_memory(bytes)?,
+                None => self.of_file()?,
+            };
             let bias = self.bias(&module).ok_or_else(|| SymbolError::NotElf("no segment of it is mapped".into()))?;
             Ok((module, bias))
         })
     }
 
-    /// The file that is mapped: by /proc/PID/map_files, which needs a capability, else by the path in the process's own root
-    /// if that is still the same inode.
-    fn file(&self) -> io::Result<(PathBuf, Identity)> {
-        let first = &self.pieces[0];
-        let by_map = PathBuf::from(format!("/proc/{}/map_files/{:x}-{:x}", self.pid, first.start.0, first.end.0));
-        if let Ok(identity) = identity_of(&by_map) {
-            return Ok((by_map, identity));
-        }
-        let mut candidates = vec![PathBuf::from(format!("/proc/{}/root{}", self.pid, self.path))];
-        candidates.push(PathBuf::from(format!("/proc/{}/exe", self.pid)));
-        let same = |path: PathBuf| identity_of(&path).ok().filter(|id| id.inode == first.inode).map(|id| (path, id));
-        candidates.into_iter().find_map(same).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    fn of_file(&self) -> Result<Arc<Module>, SymbolError> {
+        let cannot = |error: std::io::Error| SymbolError::Open(self.path.clone(), error.to_string());
+        let (found, identity) = module_files::mapped(&self.tree, &self.path, &self.pieces).map_err(cannot)?;
+        let read = || Module::read(&found.path, found.open().map_err(cannot)?, self.tree.clone());
+        self.tree.store().module(key(identity), read)
+    }
+
+    /// Processes of one kernel have the same vDSO: it is read once.
+    fn of_memory(&self, bytes: &Arc<Vec<u8>>) -> Result<Arc<Module>, SymbolError> {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        // No file system has this number (makedev(3) makes smaller ones).
+        let key = FileKey { device: u64::MAX, inode: hasher.finish(), size: bytes.len() as u64, changed: 0 };
+        self.tree.store().module(key, || Module::read(&self.path, bytes.clone(), self.tree.clone()))
     }
 
     /// From the first mapped piece that a segment of the file covers.
     fn bias(&self, module: &Module) -> Option<LoadBias> {
         let fits = |piece: &Mapping| {
-            let covers = |offset: u64, from: u64, size: u64| offset >= from && offset < from.saturating_add(size);
             let page = |value: u64| value & !0xfff;
+            // A piece of memory, not of a file, is all of its file.
+            let offset = if self.memory.is_some() { 0 } else { piece.file_offset };
             let segment = module.segments().iter().find(|segment| {
                 let begin = page(segment.file_offset);
-                covers(piece.file_offset, begin, segment.file_size + (segment.file_offset - begin))
+                let size = segment.file_size.saturating_add(segment.file_offset - begin);
+                offset >= begin && offset < begin.saturating_add(size)
             })?;
-            let linked = page(segment.start.0) + (piece.file_offset - page(segment.file_offset));
+            let linked = page(segment.start.0).wrapping_add(offset - page(segment.file_offset));
             Some(LoadBias(piece.start.0.wrapping_sub(linked)))
         };
-        self.pieces.iter().find_map(fits)
+        // A page may belong to two segments; code is what counts.
+        let code_first = self.pieces.iter().filter(|piece| piece.execute).chain(self.pieces.iter());
+        let mut pieces = code_first;
+        pieces.find_map(fits)
     }
 
     /// Where a file address is in the process.
@@ -146,19 +177,48 @@ fn key(id: Identity) -> FileKey {
     FileKey { device: id.device, inode: id.inode, size: id.size, changed: id.changed }
 }
 
-fn read(pid: Pid, name: &str, path: &Path) -> Result<Module, SymbolError> {
-    let cannot = |error: io::Error| SymbolError::Open(name.to_owned(), error.to_string());
-    let (map, _) = FileMap::open(path).map_err(cannot)?;
-    Module::read(name, Arc::new(map), Arc::new(RootFiles(pid)))
+/// The bytes of a mapping, none if they cannot be read.
+fn read_memory(pid: Pid, mapping: &Mapping) -> Vec<u8> {
+    let mut bytes = vec![0; (mapping.end.0 - mapping.start.0).min(LONGEST_VDSO) as usize];
+    let got = Memory::open(pid, pid.leader()).map(|memory| memory.read_fast(mapping.start, &mut bytes));
+    bytes.truncate(got.ok().and_then(Result::ok).unwrap_or(0));
+    bytes
 }
 
-/// The files of the process's own root folder.
-struct RootFiles(Pid);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::own;
 
-impl Files for RootFiles {
-    fn open(&self, path: &Path) -> io::Result<Bytes> {
-        let inside = path.strip_prefix("/").map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let (map, _) = FileMap::open(&Path::new(&format!("/proc/{}/root", self.0)).join(inside))?;
-        Ok(Arc::new(map))
+    #[test]
+    fn own_code_and_the_vdso_have_names() {
+        let mappings = Mappings::of(own::pid()).expect("own mappings");
+        let modules = Modules::of(own::pid(), &mappings, &Store::default());
+        let here = RuntimeAddr(own_code_and_the_vdso_have_names as *const () as u64);
+        let frames = modules.frames_at(here);
+        let outermost = frames.last().and_then(|frame| frame.function.as_deref().map(str::to_owned));
+        assert!(outermost.is_some_and(|name| name.ends_with("own_code_and_the_vdso_have_names")), "{frames:?}");
+        let spot = frames.first().and_then(|frame| frame.spot.clone()).expect("a line");
+        assert!(spot.file.ends_with("src/target/modules.rs"), "{spot:?}");
+
+        let vdso = modules.iter().find(|module| module.path() == "[vdso]").expect("a vDSO");
+        let (module, bias) = vdso.module().expect("it is an ELF file");
+        let symbol = module.symbols_named("__vdso_clock_gettime").into_iter().next().expect("its symbol");
+        let (at, start) = modules.symbol_at(bias.runtime(symbol.start)).expect("the symbol");
+        assert!(at.name.ends_with("clock_gettime") && vdso.ranges().any(|range| range.contains(&start)));
+    }
+
+    #[test]
+    fn of_many_pieces_the_right_one_is_found() {
+        let line = |at: u64| format!("{:x}-{:x} r-xp 0 00:01 {} /lib/{}\n", at << 20, (at << 20) + 0x1000, at, at);
+        let text: String = (1..10_000).map(line).collect();
+        let mappings = Mappings::parse(text.as_bytes()).expect("mappings");
+        let modules = Modules::of(Pid(i32::MAX), &mappings, &Store::default());
+        for at in [1u64, 5000, 9999] {
+            let path = |addr: u64| modules.find(RuntimeAddr(addr)).map(LoadedModule::path);
+            assert_eq!(path(at << 20), Some(format!("/lib/{at}").as_str()));
+            assert_eq!((path((at << 20) + 0x1000), path((at << 20) - 1)), (None, None));
+        }
+        assert!(modules.iter().next().and_then(LoadedModule::error).is_some());
     }
 }

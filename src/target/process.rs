@@ -79,6 +79,8 @@ pub struct Process {
     pub(super) memory: RefCell<Option<Rc<Memory>>>,
     pub(super) next_number: u32,
     pub(super) walks: Walks,
+    /// Whether a thread has told of the signal that ends the process.
+    pub(super) deadly_end_seen: bool,
     released: bool,
 }
 
@@ -116,6 +118,7 @@ impl Process {
             memory: RefCell::new(None),
             next_number: 1,
             walks: Walks::default(),
+            deadly_end_seen: false,
             released: false,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::leftover_traps::Traps;
 use super::process::{Phase, Process};
 use super::thread::State;
 use super::{Error, LateThread, News, Result};
@@ -39,6 +40,8 @@ pub struct Leaving {
     pub process: Pid,
     tids: Vec<Tid>,
     tracer: Tracer,
+    /// What they may have met before they slept.
+    traps: Traps,
 }
 
 impl Process {
@@ -52,6 +55,7 @@ impl Process {
             _ => return Err(Error::Ended(self.pid)),
         };
         self.drop_copy();
+        let traps = self.traps();
         self.clear_steering();
         self.leave_entries();
         if matches!(self.phase, Phase::Ended { .. }) {
@@ -73,6 +77,7 @@ impl Process {
         let threads = self.threads.len() - left.len();
         self.release_strays();
         let mut leaving = self.leaving(left);
+        leaving.traps = traps;
         let metronome = self.metronome.clone();
         let beating = metronome.start();
         while beating.is_ok() && leaving.has_sleepers() && since_last(since, held) < PATIENCE {
@@ -88,7 +93,7 @@ impl Process {
     fn leaving(&self, mut tids: Vec<Tid>) -> Leaving {
         tids.extend(self.strays.iter().map(|stray| stray.leader()));
         tids.extend(self.newborns.iter().map(|newborn| newborn.child.leader()));
-        Leaving { process: self.pid, tids, tracer: self.tracer }
+        Leaving::new(self.pid, tids, self.tracer)
     }
 
     /// What is left of a process that has ended: children that were born traced.
@@ -153,12 +158,12 @@ fn since_last(since: Instant, held: Duration) -> Duration {
 
 impl Leaving {
     pub(super) fn new(process: Pid, tids: Vec<Tid>, tracer: Tracer) -> Leaving {
-        Leaving { process, tids, tracer }
+        Leaving { process, tids, tracer, traps: Traps::default() }
     }
 
     /// Lets go of whatever has woken, and takes the ends of what has ended. Tells which threads were let go.
     pub fn attend(&mut self) -> Vec<News> {
-        let (process, tracer) = (self.process, self.tracer);
+        let (process, tracer, traps) = (self.process, self.tracer, &self.traps);
         let mut news = Vec::new();
         self.tids.retain(|tid| match wait::look(*tid) {
             Ok(None) => true,
@@ -167,7 +172,14 @@ impl Leaving {
                 false
             }
             Ok(Some(Report::Stopped(stop, _))) => {
-                let signal = if let Stop::Signal(signal) = stop { Some(signal) } else { None };
+                if stop == Stop::Interrupt && traps.let_out(*tid, tracer) {
+                    return true;
+                }
+                let signal = match stop {
+                    Stop::Signal(Signal::TRAP) if traps.take(*tid, tracer) => None,
+                    Stop::Signal(signal) => Some(signal),
+                    _ => None,
+                };
                 // It slept while the others' were cleared. ESRCH: it was killed.
                 let _ = tracer.set_debug_register(*tid, 7, 0);
                 let gone = !matches!(tracer.detach(*tid, signal), Err(Errno::ESRCH));

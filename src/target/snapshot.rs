@@ -1,6 +1,7 @@
 //! The short stop: the registers of threads and the used part of their stacks, copied in bulk, so that a process need not be
 //! held while its stacks are walked. What is walked and named comes afterwards, by all processors.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,11 +22,11 @@ use crate::kernel::memory::Memory;
 use crate::kernel::proc::{self, SyscallNow};
 
 /// All copies together take at most about so much, where nobody has said how much of each stack is copied.
-const BUDGET: u64 = 24 << 20;
+const BUDGET: u64 = 16 << 20;
 
 /// At least and at most so much of each stack is copied then, bytes.
 const LEAST: u64 = 4 << 10;
-const MOST: u64 = 256 << 10;
+const MOST: u64 = 64 << 10;
 
 /// Whatever is asked for, all copies together take no more.
 const CEILING: u64 = 1 << 30;
@@ -52,17 +53,36 @@ pub struct ThreadCopy {
     pub tid: Tid,
     /// Its registers, as far as they are known; `None`: it has ended, or sleeps where nothing can be asked.
     pub registers: Option<FrameRegisters>,
-    /// Where its stack pointer is, and where the copy stands in the buffer.
-    stack: (u64, usize, usize),
+    /// The copy of its stack, and of others that it has left for a signal's handler.
+    pieces: Pieces,
 }
+
+/// A copied piece of memory: its address, where it stands in the buffer, and its length.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece {
+    start: u64,
+    place: usize,
+    length: usize,
+}
+
+/// Most threads have one.
+type Pieces = Vec<Piece>;
+
+/// A thread has at most so many: each but the first for a signal's handler that runs on a stack of its own.
+const MOST_PIECES: usize = 4;
 
 impl Process {
     /// Copies registers and stacks of these threads, or of all. A process that runs is held for it. `each`: how much of each stack;
     /// what seems good if `None`.
     pub fn snapshot(&mut self, wanted: Option<&[Tid]>, each: Option<u64>) -> Result<Snapshot> {
         // What is slow to ask is asked before.
-        let running = matches!(self.phase, Phase::Running);
         let mappings = self.mappings().unwrap_or_default();
+        self.snapshot_with(mappings, wanted, each)
+    }
+
+    /// The same, with mappings that were read before the process was attached to.
+    pub fn snapshot_with(&mut self, mappings: Mappings, wanted: Option<&[Tid]>, each: Option<u64>) -> Result<Snapshot> {
+        let running = matches!(self.phase, Phase::Running);
         let memory = self.memory().ok();
         let hold = self.take_hold()?;
         let mut snapshot = self.copy(wanted, each, mappings);
@@ -83,7 +103,7 @@ impl Process {
         let mut threads: Vec<ThreadCopy> = numbers
             .into_iter()
             .filter(|(_, tid)| is_wanted(tid))
-            .map(|(number, tid)| ThreadCopy { number, tid, registers: self.registers_now(tid), stack: (0, 0, 0) })
+            .map(|(number, tid)| ThreadCopy { number, tid, registers: self.registers_now(tid), pieces: Pieces::new() })
             .collect();
         let bytes = self.copy_stacks(&mut threads, each, &mappings);
         Snapshot { pid: self.pid, threads, held: None, mappings, bytes, memory: None }
@@ -106,38 +126,54 @@ impl Process {
     fn copy_stacks(&self, threads: &mut [ThreadCopy], each: Option<u64>, mappings: &Mappings) -> Vec<u8> {
         let count = threads.len().max(1) as u64;
         let each = each.unwrap_or_else(|| (BUDGET / count).clamp(LEAST, MOST)).min(CEILING / count);
-        let mut total = 0;
-        for thread in threads.iter_mut() {
-            let Some(sp) = thread.registers.and_then(|registers| registers.sp()) else { continue };
-            let Some(mapping) = mappings.find(RuntimeAddr(sp)) else { continue };
-            let length = (mapping.end.0 - sp).min(each) as usize;
-            thread.stack = (sp, total, length);
-            total += length;
-        }
-        let mut bytes = vec![0; total];
-        let mut first = 0;
-        // What cannot be read of one stack ends that one's copy, not the others'.
-        while first < threads.len() {
-            let ranges: Vec<(RuntimeAddr, usize)> =
-                threads[first..].iter().map(|thread| (RuntimeAddr(thread.stack.0), thread.stack.2)).collect();
-            let begin = threads[first].stack.1;
-            let got = self.read_many(&ranges, &mut bytes[begin..]).unwrap_or(0);
-            let mut left = got;
-            let stopped = threads[first..].iter().position(|thread| {
-                let whole = thread.stack.2 <= left;
-                left -= thread.stack.2.min(left);
-                !whole
-            });
-            let Some(stopped) = stopped else { break };
-            let before: usize = threads[first..first + stopped].iter().map(|thread| thread.stack.2).sum();
-            threads[first + stopped].stack.2 = got.saturating_sub(before);
-            first += stopped + 1;
-            // The buffer's places stay as they were given.
-            while threads.get(first).is_some_and(|thread| thread.stack.2 == 0) {
-                first += 1;
+        let mut bytes = Vec::new();
+        let sp = |thread: &ThreadCopy| thread.registers.and_then(|registers| registers.sp());
+        let mut wanted: Vec<(usize, u64)> =
+            threads.iter().enumerate().filter_map(|(index, thread)| Some((index, sp(thread)?))).collect();
+        for _ in 0..MOST_PIECES {
+            let begin = bytes.len();
+            let mut pieces: Vec<(usize, Piece)> = Vec::with_capacity(wanted.len());
+            let mut end = begin;
+            for (index, start) in wanted.drain(..) {
+                let Some(mapping) = mappings.find(RuntimeAddr(start)).filter(|mapping| mapping.read) else { continue };
+                let length = (mapping.end.0 - start).min(each) as usize;
+                pieces.push((index, Piece { start, place: end, length }));
+                end += length;
+            }
+            bytes.resize(end, 0);
+            self.copy_pieces(&mut pieces, &mut bytes);
+            for (index, piece) in pieces {
+                threads[index].pieces.push(piece);
+                let copied = &bytes[piece.place..piece.place + piece.length];
+                let is_new = |sp: &u64| threads[index].pieces.iter().all(|piece| !piece.holds(*sp));
+                wanted.extend(interrupted_stacks(copied).filter(is_new).take(MOST_PIECES).map(|sp| (index, sp)));
+            }
+            if wanted.is_empty() {
+                break;
             }
         }
         bytes
+    }
+
+    /// Copies them. What cannot be read of one ends that one, not the others.
+    fn copy_pieces(&self, pieces: &mut [(usize, Piece)], bytes: &mut [u8]) {
+        let mut first = 0;
+        while first < pieces.len() {
+            let left = &pieces[first..];
+            let ranges: Vec<(RuntimeAddr, usize)> =
+                left.iter().map(|(_, piece)| (RuntimeAddr(piece.start), piece.length)).collect();
+            let mut got = self.read_many(&ranges, &mut bytes[left[0].1.place..]).unwrap_or(0);
+            let whole = left.iter().take_while(|(_, piece)| {
+                let whole = piece.length <= got;
+                got -= piece.length.min(got) * usize::from(whole);
+                whole
+            });
+            first += whole.count();
+            if let Some((_, cut)) = pieces.get_mut(first) {
+                cut.length = got;
+                first += 1;
+            }
+        }
     }
 
     /// The stack of one thread of the held process, with the registers of each frame.
@@ -146,6 +182,21 @@ impl Process {
         let memory = HeldMemory::of(self);
         Unwinder::new(modules, mappings, &memory).unwind(registers, limits)
     }
+}
+
+impl Piece {
+    fn holds(&self, addr: u64) -> bool {
+        addr.checked_sub(self.start).is_some_and(|offset| offset < self.length as u64)
+    }
+}
+
+/// The stack pointers that the kernel has saved for signal handlers, in a copied stack: `struct sigcontext_64`
+/// (arch/x86/include/uapi/asm/sigcontext.h) has rsp, rip, eflags and then cs, gs, fs, ss as 16 bits each, which in 64-bit code
+/// are 0x33, 0, 0, 0x2b. What only looks like one costs a copy.
+fn interrupted_stacks(copied: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    const SEGMENTS: [u8; 8] = 0x002b_0000_0000_0033u64.to_le_bytes();
+    let word = |at: usize| copied.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+    memchr::memmem::find_iter(copied, &SEGMENTS).filter_map(move |at| word(at.checked_sub(24)?))
 }
 
 fn asleep(sp: RuntimeAddr, pc: RuntimeAddr) -> FrameRegisters {
@@ -160,45 +211,86 @@ impl Snapshot {
         &self.mappings
     }
 
-    /// The names of the threads, as long as they live; any characters.
-    pub fn names(&self) -> Vec<Option<String>> {
-        self.threads.iter().map(|thread| proc::thread_name(self.pid, thread.tid).ok()).collect()
-    }
-
-    /// Walks and names all stacks, by all processors. Equal stacks are one.
-    pub fn stacks(&self, modules: &Modules, limits: Limits) -> Vec<Arc<NamedStack>> {
-        let memory = self.memory.as_deref();
-        let (threads, bytes, mappings) = (&self.threads[..], &self.bytes[..], &self.mappings);
-        let next = AtomicUsize::new(0);
+    /// Walks all stacks by all processors, drops the copies, and names the stacks: equal ones are one. Beside each stands its
+    /// thread's name (any characters), if that lives still.
+    pub fn stacks(&mut self, modules: &Modules, limits: Limits) -> Vec<(Option<String>, Arc<NamedStack>)> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let (threads, mappings, pid) = (&self.threads[..], &self.mappings, self.pid);
+        let walk = Walk { threads, mappings, modules, bytes: &bytes, memory: self.memory.as_deref(), limits };
         let workers =
             std::thread::available_parallelism().map_or(1, usize::from).min(threads.len().div_ceil(16)).max(1);
-        let work = || {
-            let copied = CopiedMemory { mappings, memory, bytes, stack: (0, 0, 0).into() };
-            let mut unwinder = Unwinder::new(modules, mappings, &copied);
-            let mut names = Names { namer: Namer::new(modules, mappings), known: FxHashMap::default() };
-            let mut own = Vec::new();
-            loop {
-                let begin = next.fetch_add(BATCH, Ordering::Relaxed);
-                let batch = threads.get(begin..threads.len().min(begin + BATCH)).unwrap_or_default();
-                if batch.is_empty() {
-                    return own;
-                }
-                let stacks = batch.iter().map(|thread| {
-                    copied.stack.set(thread.stack);
-                    let unwound = thread.registers.map(|registers| unwinder.unwind(registers, limits));
-                    names.of(&unwound.unwrap_or(Stack { frames: Vec::new(), end: End::NoThread }))
-                });
-                own.push((begin, stacks.collect()));
-            }
-        };
-        let mut batches: Vec<(usize, Vec<Arc<NamedStack>>)> = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            own.into_iter().chain(others.into_iter().flat_map(|other| other.join().unwrap_or_default())).collect()
+        let next = AtomicUsize::new(0);
+        let (walked, names) = std::thread::scope(|scope| {
+            let names = (workers > 1).then(|| scope.spawn(|| names_of(pid, threads)));
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(|| walk.some(&next))).collect();
+            let own = walk.some(&next);
+            let others = others.into_iter().filter_map(|other| other.join().ok());
+            (std::iter::once(own).chain(others).collect::<Vec<_>>(), names.and_then(|names| names.join().ok()))
         });
-        batches.sort_unstable_by_key(|(begin, _)| *begin);
-        batches.into_iter().flat_map(|(_, stacks)| stacks).collect()
+        // The copies are much, and symbols are too: never both at once.
+        drop(bytes);
+        let mut namer = Namer::new(modules, mappings);
+        let mut known: FxHashMap<Key, Arc<NamedStack>> = FxHashMap::default();
+        let mut stacks: Vec<(usize, Arc<NamedStack>)> = Vec::with_capacity(threads.len());
+        for Walked { unique, of_threads } in walked {
+            let named: Vec<Arc<NamedStack>> = unique
+                .iter()
+                .map(|stack| known.entry(key(stack)).or_insert_with(|| Arc::new(namer.name_all(stack))).clone())
+                .collect();
+            stacks.extend(of_threads.into_iter().map(|(thread, which)| (thread, named[which].clone())));
+        }
+        stacks.sort_unstable_by_key(|(thread, _)| *thread);
+        let names = names.unwrap_or_else(|| names_of(pid, threads));
+        names.into_iter().zip(stacks).map(|(name, (_, stack))| (name, stack)).collect()
     }
+}
+
+/// What stacks are walked from.
+struct Walk<'a> {
+    threads: &'a [ThreadCopy],
+    mappings: &'a Mappings,
+    modules: &'a Modules,
+    bytes: &'a [u8],
+    memory: Option<&'a Memory>,
+    limits: Limits,
+}
+
+/// Stacks that one processor has walked: each that there is only once, and which one each thread has.
+#[derive(Default)]
+struct Walked {
+    unique: Vec<Stack>,
+    of_threads: Vec<(usize, usize)>,
+}
+
+impl Walk<'_> {
+    /// Takes threads until there are none left.
+    fn some(&self, next: &AtomicUsize) -> Walked {
+        let copied =
+            CopiedMemory { mappings: self.mappings, memory: self.memory, bytes: self.bytes, pieces: Cell::new(&[]) };
+        let mut unwinder = Unwinder::new(self.modules, self.mappings, &copied);
+        let (mut walked, mut known) = (Walked::default(), FxHashMap::default());
+        loop {
+            let begin = next.fetch_add(BATCH, Ordering::Relaxed);
+            let batch = self.threads.get(begin..self.threads.len().min(begin + BATCH)).unwrap_or_default();
+            if batch.is_empty() {
+                return walked;
+            }
+            for (index, thread) in batch.iter().enumerate() {
+                copied.pieces.set(&thread.pieces);
+                let stack = thread.registers.map(|registers| unwinder.unwind(registers, self.limits));
+                let stack = stack.unwrap_or(Stack { frames: Vec::new(), end: End::NoThread });
+                let which = *known.entry(key(&stack)).or_insert_with(|| {
+                    walked.unique.push(stack);
+                    walked.unique.len() - 1
+                });
+                walked.of_threads.push((begin + index, which));
+            }
+        }
+    }
+}
+
+fn names_of(pid: Pid, threads: &[ThreadCopy]) -> Vec<Option<String>> {
+    threads.iter().map(|thread| proc::thread_name(pid, thread.tid).ok()).collect()
 }
 
 /// So many threads are taken at once by a processor.
@@ -207,17 +299,8 @@ const BATCH: usize = 64;
 /// What makes two stacks equal: each frame's place, and the end.
 type Key = (Vec<(RuntimeAddr, RuntimeAddr)>, End);
 
-/// The names of stacks: each that there is only once.
-struct Names<'a> {
-    namer: Namer<'a>,
-    known: FxHashMap<Key, Arc<NamedStack>>,
-}
-
-impl Names<'_> {
-    fn of(&mut self, stack: &Stack) -> Arc<NamedStack> {
-        let key = (stack.frames.iter().map(|frame| (frame.pc, frame.lookup)).collect(), stack.end);
-        self.known.entry(key).or_insert_with(|| Arc::new(self.namer.name_all(stack))).clone()
-    }
+fn key(stack: &Stack) -> Key {
+    (stack.frames.iter().map(|frame| (frame.pc, frame.lookup)).collect(), stack.end)
 }
 
 /// The copy of one thread's stack, and whatever of the process does not change while it runs.
@@ -225,14 +308,14 @@ struct CopiedMemory<'a> {
     mappings: &'a Mappings,
     memory: Option<&'a Memory>,
     bytes: &'a [u8],
-    stack: std::cell::Cell<(u64, usize, usize)>,
+    pieces: Cell<&'a [Piece]>,
 }
 
 impl StackMemory for CopiedMemory<'_> {
     fn read(&self, addr: RuntimeAddr, buffer: &mut [u8]) -> usize {
-        let (start, place, length) = self.stack.get();
-        if let Some(skip) = addr.0.checked_sub(start).filter(|skip| *skip < length as u64) {
-            let there = &self.bytes[place + skip as usize..place + length];
+        if let Some(piece) = self.pieces.get().iter().find(|piece| piece.holds(addr.0)) {
+            let skip = (addr.0 - piece.start) as usize;
+            let there = &self.bytes[piece.place + skip..piece.place + piece.length];
             let count = there.len().min(buffer.len());
             buffer[..count].copy_from_slice(&there[..count]);
             return count;

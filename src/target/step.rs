@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::breakpoints::{CALL_STEP_CODE, Goal, STEP_CODE};
 use super::process::{Phase, Process};
 use super::step_code::CodePage;
-use super::thread::State;
+use super::thread::{State, Thread};
 use super::{Error, Result, StopReport, Why};
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::arch::{FlagUse, Registers};
@@ -164,7 +164,13 @@ impl Process {
         if signal.is_none() {
             self.enter_copy(tid, before);
         }
-        self.request_step(tid, signal)?;
+        let was_at_entry = self.threads.get(&tid).is_some_and(Thread::is_at_entry);
+        let to_call = signal.is_none() && self.stops_at_call(tid, before);
+        if to_call {
+            self.run_to_call(tid)?
+        } else {
+            self.request_step(tid, signal)?
+        }
         let begin = Instant::now();
         let mut loosened = false;
         loop {
@@ -217,6 +223,12 @@ impl Process {
                         self.hide_trap_flag(tid, before, flags);
                     }
                     match stop {
+                        Stop::Syscall if to_call => match self.take_caught(tid) {
+                            Some(why) => return Ok(Made::Event(why)),
+                            // Its return: the instruction is made.
+                            None if was_at_entry => return Ok(Made::Instruction),
+                            None => self.request_step(tid, None)?,
+                        },
                         Stop::Exec => return Ok(Made::Event(Why::Exec)),
                         Stop::Signal(_) => {
                             let thread = self.threads.get(&tid).ok_or(Error::Ended(self.pid))?;

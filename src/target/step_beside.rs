@@ -6,16 +6,19 @@ use super::process::Process;
 use super::thread::{State, Thread};
 use crate::addr::Tid;
 use crate::kernel::arch::Registers;
-use crate::kernel::proc;
 use crate::kernel::signal::Signal;
 use crate::kernel::wait::{self, Report, Stop};
-use crate::target::Why;
+use crate::kernel::{Errno, proc};
+use crate::target::{Error, Result, Why};
 
 impl Process {
     /// Where other threads run meanwhile breakpoints are in the text: the instruction is made in its copy. Where there is none
     /// they are taken out.
     pub(super) fn enter_copy(&mut self, tid: Tid, before: &Registers) {
         if !self.steering.sites.get(before.pc()).is_some_and(|site| site.armed) {
+            return;
+        }
+        if self.is_own_trap(before.pc()) {
             return;
         }
         match self.way_past(before.pc()) {
@@ -45,6 +48,23 @@ impl Process {
     pub(super) fn is_own_int3(&self, tid: Tid, before: &Registers) -> bool {
         let armed = self.steering.sites.get(before.pc()).is_some_and(|site| site.armed && site.original != INT3);
         armed && self.tracer.registers(tid).is_ok_and(|registers| registers.pc().0 == before.pc().0 + 1)
+    }
+
+    /// Whether the next instruction is a system call whose entry or return may be caught.
+    pub(super) fn stops_at_call(&self, tid: Tid, before: &Registers) -> bool {
+        const SYSCALL: [u8; 2] = [0x0f, 0x05];
+        self.rules.catches.wants_syscalls()
+            && (self.threads.get(&tid).is_some_and(Thread::is_at_entry)
+                || self.code_at(before.pc()).starts_with(&SYSCALL))
+    }
+
+    /// Has a thread go on to the entry of its call, or to its return.
+    pub(super) fn run_to_call(&self, tid: Tid) -> Result<()> {
+        match self.tracer.cont_to_syscall(tid, None) {
+            // Its end comes next.
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(Error::Request { what: "step", tid, errno }),
+        }
     }
 
     pub(super) fn is_waiting(&self, tid: Tid) -> bool {

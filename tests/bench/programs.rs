@@ -12,7 +12,7 @@ use std::time::Duration;
 /// No command may take longer: the quadratic ones need some 13 s at 10,000 threads.
 const COMMAND_LIMIT: &str = "90";
 
-const C_PROGRAMS: [&str; 6] = ["heartbeat", "caller", "measure", "bare_loop", "bare_step", "bare_copy"];
+const C_PROGRAMS: [&str; 7] = ["heartbeat", "caller", "measure", "bare_loop", "bare_step", "bare_copy", "bare_stacks"];
 const GO_PROGRAMS: [&str; 2] = ["heartbeat", "caller"];
 
 pub fn installed(program: &str) -> bool {

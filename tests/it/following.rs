@@ -66,6 +66,45 @@ fn every_way_out_lets_the_whole_tree_go() {
 }
 
 #[test]
+fn a_followed_child_has_the_breakpoints_of_its_parent() {
+    // Only children count themselves in slot 7.
+    let script = |target: &Fixture| {
+        let add = kernel::symbol(target.pid(), "add");
+        format!("attach {}\nbreak *{add:#x} if $rdi == 7\n", target.pid())
+    };
+    for (mode, go_on) in [("both", "process 2 continue"), ("child", "echo here")] {
+        let target = Fixture::start("births", &["fork"]);
+        let mut godbg = Godbg::new().start();
+        godbg.send(&format!("set follow-fork {mode}\n{}continue\n{go_on}", script(&target)));
+        godbg.expect(", breakpoint 1 at ");
+        let child = kernel::children(target.pid())[0];
+        kernel::wait_all_stopped(child);
+        // Cleared in one, it is gone from both.
+        godbg.send("breakpoints\nclear 1\nbreakpoints\ntry process 1\nbreakpoints\necho looked");
+        godbg.expect("\nlooked");
+        let none = godbg.output().matches("no breakpoints are set").count();
+        assert_eq!(none, 2, "{}", godbg.output());
+        kernel::assert_text_unchanged(child);
+        godbg.finish();
+        assert_free(&target, 1, 1, mode);
+        kernel::assert_text_unchanged(target.pid());
+    }
+    // In memory that is still its parent's nothing is put in.
+    for steps in ["vfork", "spawn"] {
+        let target = Fixture::start("births", &[steps]);
+        let mut godbg = Godbg::new().start();
+        let script = script(&target);
+        godbg.send(&format!("set follow-fork both\n{script}set schedule-multiple on\ncontinue\nprocess 2"));
+        godbg.send("continue &\necho runs");
+        godbg.expect("\nruns");
+        wait_until(SOON, "the child to be waited for", || target.get(WAITED) == 1);
+        godbg.finish();
+        assert_free(&target, 1, 1, steps);
+        kernel::assert_text_unchanged(target.pid());
+    }
+}
+
+#[test]
 fn children_stay_held_until_they_are_let_run() {
     let (target, mut godbg) = following("both", "fork", "continue");
     let children = kernel::children(target.pid());

@@ -6,8 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use godbg::addr::LinkAddr;
-use godbg::symbols::{Bytes, Files, Module};
+use godbg::symbols::{Bytes, Files, Module, NamePattern};
 
+use godbg::target::goroutines::layout::Layout;
+
+use crate::harness::fixture::Fixture;
+use crate::harness::godbg::Godbg;
 use crate::harness::skip;
 use crate::harness::toolchain::Go;
 
@@ -191,6 +195,174 @@ fn inlined_calls_are_those_of_dwarf_however_a_program_was_built() {
         for way in WAYS {
             let other = module(&go.program("goload", way));
             assert_eq!(other.go().unwrap().build().version, go.version, "{way:?}");
+        }
+    }
+}
+
+/// A goroutine as `runtime.Stack` has it: what it does, and the functions and lines of its stack, the innermost first.
+#[derive(Debug, Default)]
+struct Traced {
+    id: u64,
+    state: String,
+    frames: Vec<(String, String)>,
+    creator: Option<String>,
+}
+
+fn traced(text: &str) -> Vec<Traced> {
+    let one = |text: &str| {
+        let mut lines = text.lines();
+        let head = lines.next()?.strip_prefix("goroutine ")?;
+        let (id, state) = head.split_once(" [")?;
+        let state = state.split([']', ',']).next()?.to_owned();
+        let mut one = Traced { id: id.parse().ok()?, state, ..Traced::default() };
+        while let (Some(call), Some(place)) = (lines.next(), lines.next()) {
+            let place = place.trim().split(" +0x").next()?.to_owned();
+            match call.strip_prefix("created by ") {
+                Some(_) => one.creator = Some(place),
+                None => one.frames.push((call[..call.rfind('(')?].to_owned(), place)),
+            }
+        }
+        Some(one)
+    };
+    text.split("\n\n").filter_map(one).collect()
+}
+
+/// What Go's own traces leave out: the runtime's functions but those that it exports, and wrappers that the compiler has made.
+fn is_shown(function: &str) -> bool {
+    let hidden =
+        function.strip_prefix("runtime.").is_some_and(|name| !name.starts_with(|c: char| c.is_ascii_uppercase()));
+    !hidden && !function.contains("gowrap")
+}
+
+#[test]
+fn goroutines_are_those_that_the_runtime_itself_tells_of() {
+    for go in Go::all() {
+        for way in WAYS {
+            let program = Fixture::of_program(go.program("goroutines", way)).start();
+            let wanted = traced(&std::fs::read_to_string(program.dir().join("stacks")).unwrap());
+            let script = format!("attach {}\ngoroutines -s\ngoroutines -with label user\n", program.pid());
+            let said = Godbg::new().args(["--format", "json"]).run_script(script).success();
+            let replies: Vec<serde_json::Value> =
+                said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let what = format!("{} {way:?}", go.version);
+            let rows = replies[1]["reply"]["goroutines"].as_array().unwrap();
+            assert_eq!(replies[1]["reply"]["version"], go.version);
+            assert!(wanted.len() >= 16, "{what}: {wanted:?}");
+            for goroutine in &wanted {
+                let row = rows.iter().find(|row| row["id"] == goroutine.id);
+                let row = row.unwrap_or_else(|| panic!("{what}: no goroutine {} in {rows:#?}", goroutine.id));
+                // The first goes on after the file is written.
+                if goroutine.id == 1 {
+                    continue;
+                }
+                let state = row["wait_reason"].as_str().or(row["status"].as_str()).unwrap();
+                assert_eq!(state, goroutine.state, "{what} {}", goroutine.id);
+                let mut frames: Vec<(String, String)> = row["frames"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|frame| {
+                        let text = |name: &str| frame[name].as_str().unwrap_or_default().to_owned();
+                        (without_types(&text("function")), format!("{}:{}", text("file"), frame["line"]))
+                    })
+                    .filter(|(function, _)| is_shown(function))
+                    .collect();
+                let expected: Vec<_> = goroutine
+                    .frames
+                    .iter()
+                    .filter(|(function, _)| is_shown(function))
+                    .map(|(function, place)| (without_types(function), place.clone()))
+                    .collect();
+                // Before 1.21 a wrapper that `go f(x)` needs has no name of its own, but the line of the `go`.
+                if go.minor() < 21
+                    && frames.len() > expected.len()
+                    && frames.last().map(|frame| &frame.1) == goroutine.creator.as_ref()
+                {
+                    frames.pop();
+                }
+                assert_eq!(frames, expected, "{what} {}", goroutine.id);
+                assert_eq!(row["end"]["reason"], "outermost", "{what} {}", goroutine.id);
+                let creator = row["creator"]
+                    .as_object()
+                    .map(|place| format!("{}:{}", place["file"].as_str().unwrap(), place["line"]));
+                assert_eq!(creator, goroutine.creator, "{what} {}", goroutine.id);
+                assert_eq!(row["system"], false, "{what}");
+            }
+            // All others are the runtime's own, of which its trace says nothing.
+            let system = rows.iter().filter(|row| row["system"] == true).count();
+            assert_eq!(system + wanted.len(), rows.len(), "{what}");
+            let labelled = replies[2]["reply"]["goroutines"].as_array().unwrap();
+            assert_eq!(labelled.len(), 1, "{what}");
+            let labels = &labelled[0]["labels"];
+            assert_eq!(labels[0]["key"], "job", "{what}");
+            assert_eq!((&labels[1]["key"], &labels[1]["value"]), (&"user".into(), &"ann\u{1b}[2J".into()), "{what}");
+            assert!(labelled[0]["waiting_s"].as_f64().is_some_and(|s| s < 600.0), "{what}: {labelled:?}");
+            program.assert_beats();
+        }
+    }
+}
+
+#[test]
+fn offsets_by_release_are_those_of_dwarf() {
+    for go in Go::all() {
+        let by_dwarf = Layout::by_dwarf(&module(&go.program("goroutines", &[])));
+        assert_eq!(Layout::of_release(go.minor()), by_dwarf, "{}", go.version);
+        assert!(by_dwarf.is_some(), "{}", go.version);
+    }
+}
+
+#[test]
+fn functions_and_lines_by_name_are_those_of_go_tool_nm_however_a_program_was_built() {
+    for go in Go::all() {
+        let plain = go.program("goroutines", &[]);
+        let text = ask(Command::new(&go.command).args(["tool", "nm"]).arg(&plain).env("GOTOOLCHAIN", "local"), "");
+        let functions: Vec<(u64, &str)> = text
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.trim().splitn(3, ' ');
+                let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
+                let is_plain = matches!(kind, "T" | "t") && !name.contains([' ', '[']) && !name.ends_with(".abi0");
+                is_plain.then(|| Some((u64::from_str_radix(address, 16).ok()?, name)))?
+            })
+            .collect();
+        assert!(functions.len() > 1000, "{}", functions.len());
+        let (plain, stripped) = (module(&plain), module(&go.program("goroutines", &["-ldflags=-s -w"])));
+        let mut compared = 0;
+        for (address, name) in functions.iter().step_by(functions.len() / 200) {
+            // Marks of the linker are no functions.
+            if plain.go().unwrap().symbol_at(LinkAddr(*address)).is_none_or(|symbol| &*symbol.name != *name) {
+                continue;
+            }
+            compared += 1;
+            let find = |module: &Module| {
+                let found = module.functions(&NamePattern::name(name));
+                found.into_iter().filter(|found| &*found.name == *name && !found.inlined).collect::<Vec<_>>()
+            };
+            assert_eq!(find(&plain).iter().map(|found| found.entry.0).collect::<Vec<_>>(), [*address], "{name}");
+            let found = find(&stripped);
+            assert_eq!(found.len(), 1, "{name}");
+            assert!(found[0].entry <= found[0].body && found[0].body < found[0].end, "{found:?}");
+        }
+        assert!(compared > 100, "{compared}");
+        for module in [&plain, &stripped] {
+            let places = module.line_places("goroutines.go", 44);
+            assert!(places.line == 44 && !places.places.is_empty(), "{places:?}");
+            assert!(
+                places
+                    .places
+                    .iter()
+                    .all(|place| place.function.as_deref().is_some_and(|name| name.contains("main.generic"))),
+                "{places:?}"
+            );
+            let short = module.functions(&NamePattern::name("server.serve"));
+            let long = module.functions(&NamePattern::name("main.(*server).serve"));
+            assert_eq!((short.len(), &short), (1, &long), "{short:?}");
+            let spot = long[0].spot.clone().unwrap();
+            assert!(spot.file.ends_with("goroutines.go") && (25..=26).contains(&spot.line), "{spot:?}");
+            // Inlined into its caller, which is inlined into none.
+            let inlined = module.functions(&NamePattern::name("main.inner"));
+            assert!(inlined.iter().any(|found| found.inlined), "{inlined:?}");
+            assert!(module.sources().iter().any(|file| file.ends_with("/goroutines.go")));
         }
     }
 }

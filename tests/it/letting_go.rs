@@ -94,7 +94,9 @@ impl Random {
 fn detaches_at_random_moments() {
     let mut this = Steered::start("calls", &["10", "free"]);
     let (work, mut random) = (this.at(calls::WORK), Random(77));
-    for round in 0..if quick() { 10 } else { 50 } {
+    // DETACHES=1000 for a long run.
+    let count = std::env::var("DETACHES").ok().and_then(|count| count.parse().ok());
+    for round in 0..count.unwrap_or(if quick() { 10 } else { 50 }) {
         match round % 5 {
             // Hits of ten threads that nobody was told of.
             0 => drop(this.ask(&format!("break {work}\ncontinue"))),

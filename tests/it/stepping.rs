@@ -149,6 +149,26 @@ fn the_programs_own_int3() {
 }
 
 #[test]
+fn a_breakpoint_on_the_programs_own_int3() {
+    for (script, hits) in [
+        ("break *{trap}+1 if 0\ncontinue &\n", 0),
+        ("break *{trap}+1\ncontinue\ncontinue &\n", 1),
+        ("trace *{trap}+1 $rax\ncontinue &\n", 1),
+    ] {
+        let target = Fixture::start("stepping", &["trap"]);
+        let mut godbg = attached(&target);
+        godbg.send(&with_places(&target, script));
+        // The text is unchanged only once it is let go.
+        wait_until(SOON, "the fixture to be done", || target.get(DONE) == 1);
+        let answers = godbg.feed("breakpoints\n").success().json();
+        let list = &answers_to(&answers, "breakpoints")[0]["breakpoints"][0];
+        assert_eq!(list["hits"], hits, "{script}: {answers:#?}");
+        assert_done(&target);
+        assert_eq!((target.get(HANDLED), target.get(RESULT)), (1, 7), "{script}: its handler has seen it");
+    }
+}
+
+#[test]
 fn a_jump_to_itself() {
     let target = Fixture::start("stepping", &["forever"]);
     let answers = steer(&target, "advance *{forever}\nstepi\nstepi 100\nset $rip = {line_end}\ncontinue &\n");
@@ -283,6 +303,49 @@ fn a_thread_that_is_born_in_a_step_is_held() {
     assert_eq!(most, Some(2), "the thread was seen");
     assert_done(&target);
     assert_eq!(target.get(OTHERS), 1);
+}
+
+#[test]
+fn a_step_into_a_call_that_is_caught() {
+    let target = Fixture::start("stepping", &["number", "39"]);
+    let script = "advance *{call_number}\ncatch syscall getpid\nstepi 50\nstepi\nstepi\ncontinue &\n";
+    let answers = steer(&target, script);
+    let caught = |reply: &&Value| (reply["caught"].as_str().map(str::to_owned), reply["steps"].as_u64());
+    let end = address(&target, "call_number_end");
+    assert_eq!(caught(&answers_to(&answers, "stepi 50")[0]), (Some("syscall_entry".into()), Some(4)), "{answers:#?}");
+    let stops: Vec<_> = answers_to(&answers, "stepi").iter().map(caught).collect();
+    assert_eq!(stops, [(Some("syscall_return".into()), Some(0)), (None, Some(1))], "{answers:#?}");
+    assert_eq!(pcs(&answers)[1..3], [end, end]);
+    assert_done(&target);
+    assert_eq!(target.get(RESULT), u64::try_from(target.pid()).unwrap());
+    // Another call is caught: this one is an instruction like any other.
+    let target = Fixture::start("stepping", &["number", "39"]);
+    let answers = steer(&target, "advance *{call_number}\ncatch syscall openat\nstepi 5\ncontinue &\n");
+    let stop = answers_to(&answers, "stepi 5")[0];
+    assert_eq!((&stop["why"], &stop["place"]["pc"]), (&"step".into(), &end_of_call(&target).into()), "{answers:#?}");
+    assert_done(&target);
+    assert_eq!(target.get(RESULT), u64::try_from(target.pid()).unwrap());
+}
+
+fn end_of_call(target: &Fixture) -> u64 {
+    address(target, "call_number_end")
+}
+
+#[test]
+fn the_end_of_all_threads_is_caught_once() {
+    for end in ["set $rdi = 231\nset $rip = {call_number}\ncontinue", "signal SIGABRT"] {
+        let mut target = Fixture::start("stepping", &["locking"]);
+        let script = format!("advance *{{loop}}\ncatch exit\n{end}\ncontinue\n");
+        let answers = attached(&target).feed(with_places(&target, &script)).success().json();
+        let exits: Vec<&Value> =
+            answers.iter().map(|answer| &answer["reply"]).filter(|reply| reply["caught"] == "exit").collect();
+        assert_eq!(exits.len(), 1, "{answers:#?}");
+        assert_eq!(answers.last().unwrap()["reply"]["state"], "ended", "{answers:#?}");
+        if end.starts_with("set") {
+            assert_eq!(exits[0]["thread"], target.pid(), "the thread that called");
+        }
+        target.wait_end();
+    }
 }
 
 #[test]

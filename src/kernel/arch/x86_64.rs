@@ -229,6 +229,13 @@ impl Registers {
     }
 }
 
+/// Whether a system call is one by which a thread ends itself: exit(2) and exit_group(2).
+pub fn ends_caller(number: u64) -> bool {
+    const EXIT: u64 = 60;
+    const EXIT_GROUP: u64 = 231;
+    matches!(number, EXIT | EXIT_GROUP)
+}
+
 /// The number and arguments of a clone(2) that copies the memory as fork(2) does, but tells nobody of the child's end
 /// (exit signal 0) and shares the table of open files: what the process closes meanwhile is closed.
 pub fn quiet_fork() -> (u64, [u64; 6]) {

@@ -81,11 +81,8 @@ fn cut_file(text: &str) -> Option<(&str, &str)> {
     let mut at = 0;
     while at < bytes.len() {
         match (quote, bytes[at]) {
-            (Some(open), byte) => {
-                if byte == open {
-                    quote = None;
-                }
-            }
+            (Some(open), byte) if byte == open => quote = None,
+            (Some(_), _) => {}
             (None, byte @ (b'\'' | b'"')) => quote = Some(byte),
             (None, b'<' | b'(' | b'{') => depth += 1,
             (None, b'>' | b')' | b'}') => depth -= 1,

@@ -59,8 +59,8 @@ impl Lines {
     pub fn row_at(&self, addr: u64) -> Option<&Row> {
         let after = self.runs.partition_point(|(begin, _, _)| *begin <= addr);
         // Runs of a hostile or oddly linked file may overlap; those that begin last are looked at.
-        let runs = self.runs[..after].iter().rev().take(8);
-        let (_, _, rows) = runs.filter(|(_, end, _)| addr < *end).last()?;
+        let mut runs = self.runs[..after].iter().rev().take(8);
+        let (_, _, rows) = runs.find(|(_, end, _)| addr < *end)?;
         let rows = self.rows.get(rows.start as usize..rows.end as usize)?;
         rows.get(rows.partition_point(|row| row.addr <= addr).checked_sub(1)?)
     }

@@ -175,6 +175,41 @@ impl<'a> Loaded<'a> {
         self.split_unit() != usize::MAX
     }
 
+    /// Whether what a unit stands for is in another file.
+    pub fn is_skeleton(&self, unit: usize) -> bool {
+        self.unit(unit).is_some_and(|unit| unit.dwo_id.is_some())
+    }
+
+    /// Which part of `.debug_str_offsets` a unit names strings through (DWARF 5, 7.26); `None` before DWARF 5.
+    pub fn string_offsets(&self, unit: usize) -> Option<Range<usize>> {
+        let base = self.unit(unit).filter(|unit| unit.header.version() >= 5)?.str_offsets_base.0;
+        // Eight bytes stand before the base: the length of what follows it, and the version.
+        let section = self.sources.own.get(gimli::SectionId::DebugStrOffsets);
+        let head = section.slice().get(base.checked_sub(8)?..base)?;
+        let length = u32::from_le_bytes(head.get(..4)?.try_into().ok()?) as usize;
+        Some(base..base.saturating_add(length).min(section.slice().len()))
+    }
+
+    /// Whether functions refer to entries of other units (DW_FORM_ref_addr): after optimisation of the whole program.
+    pub fn refers_far(&self) -> bool {
+        let headers = self.units.iter().filter_map(|slot| self.dwarf.unit_header(DebugInfoOffset(slot.offset)).ok());
+        let mut offsets: Vec<_> = headers.map(|header| (header.debug_abbrev_offset(), header)).collect();
+        offsets.sort_by_key(|(offset, _)| offset.0);
+        offsets.dedup_by_key(|(offset, _)| offset.0);
+        let far = |(_, header): &(gimli::DebugAbbrevOffset, gimli::UnitHeader<Reader<'a>>)| {
+            let Ok(abbreviations) = self.dwarf.abbreviations(header) else { return true };
+            // Codes are handed out one after the other.
+            let mut all = (1..).map_while(|code| abbreviations.get(code));
+            all.any(|one| {
+                one.attributes().iter().any(|spec| {
+                    let is_origin = matches!(spec.name(), gimli::DW_AT_abstract_origin | gimli::DW_AT_specification);
+                    is_origin && spec.form() == gimli::DW_FORM_ref_addr
+                })
+            })
+        };
+        parallel::map(&offsets, far).contains(&true)
+    }
+
     /// Whether gcc has optimised a unit's code (DW_AT_producer holds its options).
     pub fn is_optimised_by_gcc(&self, unit: usize) -> bool {
         let Some(state) = self.state(unit) else { return false };

@@ -32,8 +32,6 @@ pub(super) struct Node<'a> {
     pub(super) name: &'a str,
     /// An address in the caller whose line is that of the call, from the function's entry.
     parent_pc: u64,
-    /// The line of its `func`; known since Go 1.20.
-    pub(super) start_line: Option<i32>,
 }
 
 impl<'a> Tree<'a> {
@@ -56,8 +54,7 @@ impl<'a> Tree<'a> {
         let (size, name, parent_pc) = if is_new { (16, 4, 8) } else { (20, 12, 16) };
         let node = self.bytes.get(index.checked_mul(size)?..)?;
         let parent_pc = u64::from(u32_at(node, parent_pc)?);
-        let start_line = is_new.then(|| i32_at(node, 12)).flatten();
-        Some(Node { name: self.pcln.name(i32_at(node, name)?)?, parent_pc, start_line })
+        Some(Node { name: self.pcln.name(i32_at(node, name)?)?, parent_pc })
     }
 }
 

@@ -1,12 +1,15 @@
 //! Go's own tables: functions, lines and inlined calls of a Go program whether it was stripped or not. Knows no process.
 
+mod body;
 mod build_info;
 mod image;
 mod inline;
 mod moduledata;
+mod names;
 mod pcln;
 mod pctab;
 mod read;
+pub mod types;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ pub struct GoTables {
     function_data: Option<Section>,
     /// What is mapped and never written: before Go 1.18 function data is named by address.
     read_only: Vec<Section>,
+    /// What is mapped to be executed, from its beginning on.
+    code: Vec<Section>,
     build: BuildInfo,
 }
 
@@ -49,12 +54,14 @@ impl GoTables {
         let text = text.or_else(|| (layout.text_start != 0).then_some(layout.text_start));
         let text = text.or_else(|| section_range(file, ".text").map(|(start, _)| start)).unwrap_or_default();
         let function_data = data.and_then(|data| image.rest(data.gofunc?));
+        let covers = |segment: &&Segment| (segment.start.0..segment.end.0).contains(&text);
+        let code = segments.iter().filter(covers).filter_map(|segment| image.rest(segment.start.0)).collect();
         let read_only = if layout.form < Form::Go118 {
             segments.iter().filter_map(|segment| image.rest(segment.start.0)).collect()
         } else {
             Vec::new()
         };
-        Some(GoTables { pclntab, layout, text, function_data, read_only, build })
+        Some(GoTables { pclntab, layout, text, function_data, read_only, code, build })
     }
 
     /// How it was built.
@@ -64,6 +71,15 @@ impl GoTables {
 
     fn pcln(&self) -> Pcln<'_> {
         Pcln { table: &self.pclntab, layout: self.layout, text: self.text }
+    }
+
+    /// The instructions between two addresses.
+    fn code(&self, begin: u64, end: u64) -> Option<&[u8]> {
+        let part = |section: &Section| {
+            let at = |addr: u64| usize::try_from(addr.checked_sub(section.address.0)?).ok();
+            Some((at(begin)?, at(end)?)).filter(|(_, end)| *end <= section.len())
+        };
+        self.code.iter().find_map(|section| part(section).and_then(|(begin, end)| section.get(begin..end)))
     }
 
     fn function_data(&self) -> Option<&[u8]> {
@@ -81,6 +97,12 @@ impl GoTables {
     pub fn symbol_at(&self, addr: LinkAddr) -> Option<SymbolAt> {
         let func = self.pcln().func_at(addr.0)?;
         Some(SymbolAt { name: func.name()?.into(), start: LinkAddr(func.entry), end: LinkAddr(func.end) })
+    }
+
+    /// Where the function of this very name begins and ends.
+    pub fn extent_of(&self, name: &str) -> Option<(LinkAddr, LinkAddr)> {
+        let func = self.pcln().funcs().find(|func| func.name() == Some(name))?;
+        Some((LinkAddr(func.entry), LinkAddr(func.end)))
     }
 
     /// The functions at an address with their lines, the innermost first; empty if no Go function is there.

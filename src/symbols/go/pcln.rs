@@ -124,7 +124,7 @@ impl<'a> Pcln<'a> {
         };
         let (entry, end) = (self.entry(index)?, self.entry(index + 1)?);
         let record = self.table.get(self.layout.funcs.checked_add(offset)?..)?;
-        (record.len() >= 40 && entry < end).then_some(Func { pcln: *self, index, entry, end, record })
+        (record.len() >= 40 && entry < end).then_some(Func { pcln: *self, entry, end, record })
     }
 
     /// The function that covers an address.
@@ -190,7 +190,6 @@ impl<'a> Pcln<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Func<'a> {
     pcln: Pcln<'a>,
-    pub(super) index: usize,
     pub(super) entry: u64,
     pub(super) end: u64,
     record: &'a [u8],

@@ -13,16 +13,39 @@ use super::{Named, Place};
 /// A longer name is left out.
 const LONGEST_NAME: usize = 1 << 14;
 
-/// The names of debug info.
-pub fn of_dwarf(dwarf: &Dwarf) -> Vec<Named> {
+/// The names of debug info, of some units or of all.
+pub fn of_dwarf(dwarf: &Dwarf, some: Option<&[usize]>) -> Vec<Named> {
     dwarf.with(|loaded| {
-        let units: Vec<usize> = (0..loaded.unit_count()).collect();
+        let units: Vec<usize> = some.map_or_else(|| (0..loaded.unit_count()).collect(), <[usize]>::to_vec);
         let of_unit = |unit: &usize| {
             let files = loaded.numbered_files(*unit);
             loaded.with_code(*unit, |loaded, unit| names_of(loaded, unit, &files))
         };
         parallel::map(&units, of_unit).into_iter().flatten().collect()
     })
+}
+
+/// Where in `.debug_info` the entries of functions lie whose names hold some text, and of those that stand for them.
+pub fn offsets_of(loaded: &Loaded<'_>, unit: usize, literal: &str) -> Vec<u32> {
+    let Some(entries) = loaded.unit(unit) else { return Vec::new() };
+    let mut collected = Collected { names: Vec::new(), known: FxHashMap::default(), places: Vec::new(), files: &[] };
+    let _ = collected.walk(loaded, entries);
+    let holds = |die: usize| {
+        let mut at = die;
+        for _ in 0..16 {
+            let Some(known) = collected.known.get(&at) else { return false };
+            let linkage = known.linkage.is_some_and(|name| name.to_string_lossy().contains(literal));
+            if linkage || known.name.as_ref().is_some_and(|name| name.contains(literal)) {
+                return true;
+            }
+            let Some(Reference::Here(origin)) = known.origin else { return false };
+            at = origin;
+        }
+        false
+    };
+    let begin = loaded.extent(unit).start;
+    let dies = collected.known.keys().filter(|die| holds(**die));
+    dies.filter_map(|die| u32::try_from(begin.checked_add(*die)?).ok()).collect()
 }
 
 /// What a unit says of a function, for those that refer to it.

@@ -1,17 +1,20 @@
 //! All names of a file: functions with every instance, variables, types. Built by all processors when a name is first looked
-//! up. Knows no process.
+//! up, and kept for another time. Knows no process.
 
 mod collect;
+mod flat;
+mod narrow;
 
-use std::ops::ControlFlow;
-
-use rustc_hash::FxHashMap;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use super::dwarf::Dwarf;
-use super::pattern::{NamePattern, last_part};
-use super::symtab::{Kind, Symbols};
-use super::{NameEntry, NameKind, parallel};
+use super::pattern::NamePattern;
+use super::symtab::{Kind, Symbol, Symbols};
+use super::{Files, NameEntry, NameKind, parallel};
 use crate::addr::LinkAddr;
+use flat::Flat;
+pub use flat::checksum;
 
 /// Code or data of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,96 +30,133 @@ pub struct Place {
 /// A name and all that it names.
 #[derive(Debug)]
 pub struct Named {
+    /// The name for people.
     pub name: String,
+    /// What it names.
     pub kind: NameKind,
-    pub file: Option<std::sync::Arc<str>>,
+    /// Where it is declared.
+    pub file: Option<Arc<str>>,
+    /// Where it is declared; 0 if that is not known.
     pub line: u32,
+    /// Its code or data.
     pub places: Vec<Place>,
 }
 
-/// The names, sorted by kind and name.
-#[derive(Default, Debug)]
-pub struct Index {
-    names: Vec<Named>,
-    by_last_part: FxHashMap<String, Vec<u32>>,
-}
+/// The names.
+pub struct Index(Flat);
 
 impl Index {
     /// Of all that a file has.
-    pub fn build(dwarf: Option<&Dwarf>, symbols: &Symbols) -> Index {
-        let mut all = dwarf.map(collect::of_dwarf).unwrap_or_default();
+    pub fn build(dwarf: Option<&Dwarf>, symbols: &Symbols, key: u64) -> Index {
+        let all = dwarf.map(|dwarf| collect::of_dwarf(dwarf, None)).unwrap_or_default();
         let mut known: Vec<u64> = Vec::new();
         for named in &all {
             known.extend(named.places.iter().filter(|place| !place.inlined).map(|place| place.addr));
         }
         known.sort_unstable();
-        let others: Vec<_> = symbols.iter().filter(|symbol| known.binary_search(&symbol.start).is_err()).collect();
-        let pieces = parallel::pieces(others.len(), 1 << 12);
-        let name = |piece: &std::ops::Range<usize>| {
-            let named = |symbol: &&super::symtab::Symbol| Named {
-                name: symbols.name(symbol),
-                kind: if symbol.kind == Kind::Function { NameKind::Function } else { NameKind::Variable },
-                file: None,
-                line: 0,
-                places: vec![Place { addr: symbol.start, size: symbol.end - symbol.start, inlined: false }],
-            };
-            others[piece.clone()].iter().map(named).collect::<Vec<_>>()
-        };
-        all.extend(parallel::map(&pieces, name).into_iter().flatten());
-        all.sort_by(|one, other| (one.kind, &one.name, one.line == 0).cmp(&(other.kind, &other.name, other.line == 0)));
-        all.dedup_by(|later, kept| {
-            let same = later.kind == kept.kind && later.name == kept.name;
-            if same {
-                kept.places.append(&mut later.places);
-            }
-            same
-        });
-        let mut by_last_part: FxHashMap<String, Vec<u32>> = FxHashMap::default();
-        for (at, named) in all.iter_mut().enumerate() {
-            named.places.sort_unstable();
-            named.places.dedup();
-            if named.kind == NameKind::Function {
-                by_last_part.entry(last_part(&named.name).into_owned()).or_default().push(at as u32);
-            }
-        }
-        Index { names: all, by_last_part }
+        let others: Vec<&Symbol> =
+            symbols.iter().filter(|symbol| known.binary_search(&symbol.start).is_err()).collect();
+        Index(Flat::build(&merged(all, of_symbols(symbols, &others)), key))
+    }
+
+    /// What was kept under a name; `None` if there is nothing usable.
+    pub fn remembered(files: &dyn Files, name: &str, key: u64) -> Option<Index> {
+        Flat::read(files.remembered(name)?, key).map(Index)
+    }
+
+    /// Keeps it.
+    pub fn remember(&self, files: &dyn Files, name: &str) {
+        files.remember(name, self.0.bytes());
     }
 
     /// The functions that a pattern means, with all their places.
-    pub fn functions(&self, wanted: &NamePattern) -> Vec<(&str, &[Place])> {
-        let fits = |named: &&Named| named.kind == NameKind::Function && wanted.fits(&named.name);
-        let given = |named| -> (&str, &[Place]) {
-            let named: &Named = named;
-            (&named.name, &named.places)
+    pub fn functions(&self, wanted: &NamePattern) -> Vec<(Arc<str>, Vec<Place>)> {
+        let found = |number: usize| {
+            let entry =
+                self.0.get(number).filter(|entry| entry.kind == NameKind::Function && wanted.fits(entry.name))?;
+            Some((entry.name.into(), self.0.places(&entry).collect()))
         };
         match wanted.last_part() {
-            Some(last) => {
-                let numbers = self.by_last_part.get(last).into_iter().flatten();
-                numbers.filter_map(|at| self.names.get(*at as usize)).filter(fits).map(given).collect()
+            Some(last) => self.0.with_last_part(last).filter_map(found).collect(),
+            None => {
+                let pieces = parallel::pieces(self.0.len(), 1 << 12);
+                let of_piece = |piece: &Range<usize>| piece.clone().filter_map(found).collect::<Vec<_>>();
+                parallel::map(&pieces, of_piece).into_iter().flatten().collect()
             }
-            None => self.names.iter().filter(fits).map(given).collect(),
         }
     }
 
     /// Shows all names of a kind, sorted, until `visit` has enough.
     pub fn names(&self, kind: NameKind, visit: &mut dyn FnMut(NameEntry<'_>) -> ControlFlow<()>) {
-        let begin = self.names.partition_point(|named| named.kind < kind);
-        for named in self.names[begin..].iter().take_while(|named| named.kind == kind) {
-            let entry = NameEntry {
-                name: &named.name,
-                file: named.file.as_deref(),
-                line: named.line,
-                addr: named
-                    .places
-                    .iter()
-                    .find(|place| !place.inlined)
-                    .or(named.places.first())
-                    .map(|place| LinkAddr(place.addr)),
-                inlined: !named.places.is_empty() && named.places.iter().all(|place| place.inlined),
+        for number in 0..self.0.len() {
+            let Some(entry) = self.0.get(number) else { continue };
+            if entry.kind != kind {
+                if entry.kind > kind { return } else { continue }
+            }
+            let first = self.0.places(&entry).find(|place| !place.inlined).or(self.0.places(&entry).next());
+            let shown = NameEntry {
+                name: entry.name,
+                file: entry.file,
+                line: entry.line,
+                addr: first.map(|place| LinkAddr(place.addr)),
+                inlined: first.is_some_and(|place| place.inlined),
             };
-            if visit(entry).is_break() {
+            if visit(shown).is_break() {
                 return;
             }
         }
     }
+}
+
+/// The functions that a pattern means, without an index: only names that hold the pattern's literal are looked at, and only
+/// units that may hold such names. `None` where that would be all.
+pub fn functions_without(
+    dwarf: Option<&Dwarf>,
+    symbols: &Symbols,
+    wanted: &NamePattern,
+) -> Option<Vec<(Arc<str>, Vec<Place>)>> {
+    let literal = wanted.literal()?;
+    let mut named = Vec::new();
+    if let Some(dwarf) = dwarf {
+        let units = narrow::units_with(dwarf, literal)?;
+        named = collect::of_dwarf(dwarf, Some(&units));
+    }
+    let candidates: Vec<&Symbol> =
+        symbols.holding(literal.as_bytes()).into_iter().filter(|symbol| symbol.kind == Kind::Function).collect();
+    named.retain(|named| named.kind == NameKind::Function && wanted.fits(&named.name));
+    let mut from_table = of_symbols(symbols, &candidates);
+    from_table.retain(|symbol| wanted.fits(&symbol.name));
+    Some(merged(named, from_table).into_iter().map(|named| (named.name.into(), named.places)).collect())
+}
+
+fn of_symbols(symbols: &Symbols, some: &[&Symbol]) -> Vec<Named> {
+    let named = |symbol: &&Symbol| Named {
+        name: symbols.name(symbol),
+        kind: if symbol.kind == Kind::Function { NameKind::Function } else { NameKind::Variable },
+        file: None,
+        line: 0,
+        places: vec![Place { addr: symbol.start, size: symbol.end - symbol.start, inlined: false }],
+    };
+    let pieces = parallel::pieces(some.len(), 1 << 12);
+    let of_piece = |piece: &Range<usize>| some[piece.clone()].iter().map(named).collect::<Vec<_>>();
+    parallel::map(&pieces, of_piece).into_iter().flatten().collect()
+}
+
+/// Both, sorted, each name once with all its places.
+fn merged(mut all: Vec<Named>, more: Vec<Named>) -> Vec<Named> {
+    all.extend(more);
+    all.sort_by(|one, other| (one.kind, &one.name, one.line == 0).cmp(&(other.kind, &other.name, other.line == 0)));
+    all.dedup_by(|later, kept| {
+        let same = later.kind == kept.kind && later.name == kept.name;
+        if same {
+            kept.places.append(&mut later.places);
+        }
+        same
+    });
+    for named in &mut all {
+        // Of one address the place with a size is the better one.
+        named.places.sort_unstable_by_key(|place| (place.addr, place.inlined, std::cmp::Reverse(place.size)));
+        named.places.dedup_by_key(|place| (place.addr, place.inlined));
+    }
+    all
 }

@@ -266,6 +266,39 @@ fn decode(at: u64, read: &Code<'_>) -> Option<Instruction> {
     (!instruction.is_invalid()).then_some(instruction)
 }
 
+/// Where the direct call that ends right before an address goes to (`call rel32`).
+pub fn called_before(addr: u64, read: &Code<'_>) -> Option<u64> {
+    let call = decode(addr.checked_sub(5)?, read)?;
+    let is_direct = call.flow_control() == FlowControl::Call && call.len() == 5;
+    is_direct.then(|| call.near_branch_target())
+}
+
+/// The jumps of a function that leave it: where each ends, and where it goes to. `None`: it is too long, or is no code.
+pub fn jumps_out(start: u64, end: u64, read: &Code<'_>) -> Option<Vec<(u64, u64)>> {
+    const LONGEST: u64 = 64 << 10;
+    let length = end.checked_sub(start).filter(|length| *length <= LONGEST)? as usize;
+    let mut bytes = vec![0; length];
+    if read(start, &mut bytes) < length {
+        return None;
+    }
+    let mut decoder = Decoder::with_ip(64, &bytes, start, DecoderOptions::NONE);
+    let mut jumps = Vec::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        if instruction.is_invalid() {
+            return None;
+        }
+        let to = match instruction.flow_control() {
+            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => instruction.near_branch_target(),
+            _ => continue,
+        };
+        if !(start..end).contains(&to) {
+            jumps.push((instruction.next_ip(), to));
+        }
+    }
+    Some(jumps)
+}
+
 /// Whether a call ends right before an address. Calls have two to seven bytes, a prefix not counted.
 pub fn is_behind_call(addr: u64, read: &Code<'_>) -> bool {
     (2..=8).any(|length| {

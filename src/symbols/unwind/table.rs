@@ -59,7 +59,7 @@ impl UnwindTables {
         if let Some(got) = module.section(".got") {
             bases = bases.set_got(address(&got));
         }
-        let debug_frame = module.section(".debug_frame").filter(|section| !section.is_empty());
+        let debug_frame = module.debug_section(".debug_frame").filter(|section| !section.is_empty());
         UnwindTables { bases, header, eh_frame, debug_frame, eh_index: OnceLock::new(), debug_index: OnceLock::new() }
     }
 

@@ -51,6 +51,19 @@ impl Process {
         done
     }
 
+    /// Gives a followed child, which is held, the breakpoints of the process that made it, under their numbers: each process
+    /// counts its own hits. Those of one thread stay with that thread.
+    pub(in crate::target) fn inherit_breakpoints(&mut self, parent: &Process) {
+        let ours = parent.steering.breakpoints.iter().filter(|one| one.thread.is_none());
+        self.steering.breakpoints = ours.map(|one| Breakpoint { hits: 0, ..one.clone() }).collect();
+        self.steering.variables = parent.steering.variables.clone();
+        self.steering.borrows = crate::kernel::proc::shares_memory(parent.pid, self.pid);
+        if !self.steering.borrows && !self.steering.breakpoints.is_empty() {
+            // It wants no more registers than its parent has.
+            let _ = self.apply_breakpoints();
+        }
+    }
+
     /// Changes one. Where the change cannot be made (debug registers have run out) it stays as it was.
     pub fn change_breakpoint(&mut self, number: u32, change: impl FnOnce(&mut Breakpoint)) -> Result<()> {
         let found = self.steering.breakpoints.iter_mut().find(|one| one.number == number);
@@ -214,6 +227,9 @@ impl Process {
 
     /// Puts every breakpoint in. The process is held, and its threads are about to run.
     pub(in crate::target) fn arm(&mut self) {
+        if self.steering.borrows {
+            return;
+        }
         if self.steering.stale {
             self.refresh_sites();
         }

@@ -6,14 +6,15 @@ use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::Errno;
 use crate::kernel::arch::{Registers, shield};
 use crate::kernel::ptrace::SignalInfo;
+use crate::kernel::signal::Signal;
 use crate::target::expr::{EvalError, Expr, Value};
 use crate::target::process::Process;
 use crate::target::thread::State;
 use crate::target::{News, Scene, TracedValue, Why};
 
 /// `si_code` of an int3, SI_KERNEL, and of a debug register, TRAP_HWBKPT (sigaction(2)).
-const INT3_CODE: i32 = 0x80;
-const DEBUG_CODE: i32 = 4;
+pub(in crate::target) const INT3_CODE: i32 = 0x80;
+pub(in crate::target) const DEBUG_CODE: i32 = 4;
 
 /// `si_code` of a finished single step, TRAP_TRACE.
 pub(in crate::target) const STEP_CODE: i32 = 2;
@@ -186,12 +187,26 @@ impl Process {
 
     /// Lets a thread past what it met, while others run. False: it cannot go on by itself, and all must be stopped for it.
     pub(in crate::target) fn pass(&mut self, tid: Tid, past: Past) -> Result<bool, Errno> {
+        if let Past::Site(at, _) = past
+            && self.is_own_trap(at)
+        {
+            // It is the program's as well, whose handler is to see it. The thread stands behind it already.
+            self.note_resumed(tid);
+            return self.go_on(tid, Some(Signal::TRAP)).map(|()| true);
+        }
         if let Past::Site(at, registers) = past {
             let Some(way) = self.way_past(at) else { return Ok(false) };
             self.tracer.set_registers(tid, &Registers { rip: way.0, orig_rax: u64::MAX, ..registers })?;
         }
         self.note_resumed(tid);
         self.go_on(tid, None).map(|()| true)
+    }
+
+    /// Whether an int3 of the program's own stands at a site, and the program has a handler for it. Without one nobody would see
+    /// it but the kernel, which ends the program.
+    pub(in crate::target) fn is_own_trap(&self, at: RuntimeAddr) -> bool {
+        let own = self.steering.sites.get(at).is_some_and(|site| site.original == super::sites::INT3);
+        own && self.steering.trap_is_caught() == Some(true)
     }
 
     /// Where a thread goes on that is to get past a site: in the copy, or behind the program's own int3.

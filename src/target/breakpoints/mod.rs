@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 pub(super) use aftermath::CallNote;
 pub use following::Locate;
-pub(super) use hits::{CALL_STEP_CODE, Met, STEP_CODE, evaluate};
+pub(super) use hits::{CALL_STEP_CODE, DEBUG_CODE, INT3_CODE, Met, STEP_CODE, evaluate};
 pub use journal::{Repaired, guard, journal_folder, repair};
 pub(super) use sites::INT3;
 pub use table::{Breakpoint, Kind, NewBreakpoint};
@@ -53,6 +53,8 @@ pub(super) struct Steering {
     pub no_guard: Option<String>,
     /// Threads that wait for a child that runs in the same memory (vfork): no int3 stands in it meanwhile.
     pub vforks: BTreeSet<Tid>,
+    /// Whether its memory is that of the process that made it (vfork), until it executes a program: nothing is put in.
+    pub borrows: bool,
     /// The debug registers as all threads are to have them.
     pub debug: watch::DebugRegisters,
     /// Counts changes of `debug`; a thread that has an older count must be told.

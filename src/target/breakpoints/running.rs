@@ -141,15 +141,18 @@ impl Process {
 
     /// All threads stand still: each is brought to where its program has it, with only its own signals before it.
     pub(in crate::target) fn bring_all_home(&mut self) {
-        for tid in self.stopped_tids() {
-            self.drain(tid);
-            let Some(State::Stopped(stop)) = self.threads.get(&tid).map(|thread| thread.state) else { continue };
-            self.mend_call(tid, stop);
-            if self.steering.is_active()
-                && let Ok(registers) = self.tracer.registers(tid)
-            {
-                self.bring_home(tid, &registers);
-            }
+        self.stopped_tids().into_iter().for_each(|tid| self.bring_one_home(tid));
+    }
+
+    /// The same for one thread that stands still.
+    pub(in crate::target) fn bring_one_home(&mut self, tid: Tid) {
+        self.drain(tid);
+        let Some(State::Stopped(stop)) = self.threads.get(&tid).map(|thread| thread.state) else { return };
+        self.mend_call(tid, stop);
+        if self.steering.is_active()
+            && let Ok(registers) = self.tracer.registers(tid)
+        {
+            self.bring_home(tid, &registers);
         }
     }
 
@@ -182,6 +185,11 @@ impl Process {
                 Ok(None) | Err(Errno::EINTR) if !asked && begin.elapsed() > LONGEST => {
                     asked = true;
                     let _ = self.tracer.interrupt(tid);
+                }
+                // It sleeps in the kernel: it is late like any other that does, and comes home when it wakes.
+                Ok(None) | Err(Errno::EINTR) if begin.elapsed() > 2 * LONGEST => {
+                    self.threads.entry(tid).and_modify(|thread| thread.state = State::Stopping { late: true });
+                    return;
                 }
                 Ok(None) | Err(Errno::EINTR) => {}
                 Err(_) => return,
@@ -250,7 +258,8 @@ impl Process {
         if registers.pc() != at {
             return;
         }
-        if has_signal {
+        if has_signal || self.is_own_trap(at) {
+            // A trap of the program's own is made again, and is passed on then.
             // The signal's handler, if there is one, runs first and returns to the breakpoint.
             self.threads.entry(tid).and_modify(|thread| thread.skip_once = Some((at, registers.sp())));
             return;
@@ -309,6 +318,7 @@ impl Process {
         self.steering.shield = None;
         self.steering.no_shield = None;
         self.steering.vforks.clear();
+        self.steering.borrows = false;
         self.steering.goals.clear();
         self.unreported.clear();
         self.drop_guard();

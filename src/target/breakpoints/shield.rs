@@ -185,7 +185,15 @@ impl Process {
     pub(in crate::target) fn write_table(&mut self) -> Result<()> {
         let Some(shield) = &self.steering.shield else { return Ok(()) };
         let at = RuntimeAddr(shield.home().base.0 + code::TABLE);
-        let mut table: Vec<u64> = self.steering.sites.iter().map(|(addr, _)| addr.0).take(code::MOST_SITES).collect();
+        let mut table: Vec<u64> = self
+            .steering
+            .sites
+            .iter()
+            // An int3 of the program's own stays: the handler must not wait for its end.
+            .filter(|(_, site)| site.original != super::INT3)
+            .map(|(addr, _)| addr.0)
+            .take(code::MOST_SITES)
+            .collect();
         table.push(0);
         self.put_words(at, &table)
     }

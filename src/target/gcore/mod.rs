@@ -10,6 +10,7 @@ mod notes;
 mod sink;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use copy::CopyMark;
@@ -45,7 +46,7 @@ pub struct CoreImage {
     unforked: Vec<Unforked>,
     /// What the memory is read from: a thread of the process, or the fork.
     source: Tid,
-    memory: Memory,
+    memory: Arc<Memory>,
     pagemap: Pagemap,
     filter: u32,
     copy: Option<Copy>,
@@ -158,7 +159,7 @@ impl Process {
             regions,
             unforked,
             source,
-            memory: Memory::open(source_pid, source).map_err(said("memory"))?,
+            memory: Arc::new(Memory::open(source_pid, source).map_err(said("memory"))?),
             pagemap: Pagemap::open(source).map_err(said("page map"))?,
             filter: proc::core_filter(Pid(source.0)).unwrap_or(DEFAULT_FILTER),
             copy,

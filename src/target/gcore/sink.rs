@@ -1,78 +1,82 @@
-//! The file behind a thread of its own, which writes one piece while the next is read: memory and page cache are both slow
-//! enough to keep a processor busy. What is zero becomes a hole.
+//! The file, and threads that fill it: each reads a piece of memory and writes it, so that as many pieces are on their way as
+//! there are processors for them; memory and page cache are both slow enough to keep one busy. What is zero becomes a hole.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use super::write::CoreFault;
+use crate::addr::RuntimeAddr;
 use crate::kernel::memory::PAGE;
 
 /// How much is read and written at once.
 pub(super) const PIECE: usize = 512 << 10;
 
-/// How many pieces there are: one that is read, one that is written, and two between them.
-const PIECES: usize = 4;
+/// More threads than these wait for each other in the kernel.
+const MOST_THREADS: usize = 4;
 
-/// Bytes, how many of them count, and where they go.
-type Piece = (Vec<u8>, usize, u64);
+/// How many pieces may wait for a thread.
+const WAITING: usize = 4;
+
+/// Fills a buffer with memory from an address on: how many bytes, whole pages; 0 where the first page cannot be read.
+pub(super) type Read = dyn Fn(RuntimeAddr, &mut [u8]) -> Result<usize, CoreFault> + Send + Sync;
+
+/// Memory that is to be written: from where, how much, and to where in the file.
+struct Piece {
+    addr: RuntimeAddr,
+    length: usize,
+    offset: u64,
+}
 
 /// A file that is being written.
 pub(super) struct Sink {
-    full: Option<SyncSender<Piece>>,
-    empty: Receiver<Vec<u8>>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    pieces: Option<SyncSender<Piece>>,
+    /// Each gives the bytes that it could not read.
+    threads: Vec<JoinHandle<Result<u64, CoreFault>>>,
 }
 
 impl Sink {
-    /// Starts the thread.
-    pub fn new(file: File) -> io::Result<Sink> {
-        let (full, pieces) = mpsc::sync_channel::<Piece>(PIECES);
-        let (back, empty) = mpsc::channel();
-        for _ in 0..PIECES {
-            // The other end is still here.
-            let _ = back.send(vec![0; PIECE]);
+    /// Starts the threads.
+    pub fn new(file: &File, read: Arc<Read>) -> io::Result<Sink> {
+        let (sender, pieces) = mpsc::sync_channel(WAITING);
+        let pieces = Arc::new(Mutex::new(pieces));
+        let mut sink = Sink { pieces: Some(sender), threads: Vec::new() };
+        let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        for _ in 0..count {
+            let (file, read, pieces) = (file.try_clone()?, Arc::clone(&read), Arc::clone(&pieces));
+            let fill = move || fill(&file, &*read, &pieces);
+            sink.threads.push(thread::Builder::new().name("core".into()).spawn(fill)?);
         }
-        let write = move || {
-            for (bytes, length, offset) in pieces {
-                write_pages(&file, &bytes[..length], offset)?;
-                // Nobody takes the last ones back.
-                let _ = back.send(bytes);
-            }
-            Ok(())
-        };
-        let thread = thread::Builder::new().name("core".into()).spawn(write)?;
-        Ok(Sink { full: Some(full), empty, thread: Some(thread) })
+        Ok(sink)
     }
 
-    /// An empty buffer of [`PIECE`] bytes, once there is one.
-    pub fn buffer(&mut self) -> io::Result<Vec<u8>> {
-        match self.empty.recv() {
-            Ok(buffer) => Ok(buffer),
-            Err(_) => Err(self.failure()),
-        }
-    }
-
-    /// Has the first bytes of a buffer written.
-    pub fn write(&mut self, buffer: Vec<u8>, length: usize, offset: u64) -> io::Result<()> {
-        let sent = self.full.as_ref().is_some_and(|full| full.send((buffer, length, offset)).is_ok());
+    /// Has memory written, of [`PIECE`] bytes at most. Waits while too much is on its way.
+    pub fn write(&mut self, addr: RuntimeAddr, length: usize, offset: u64) -> Result<(), CoreFault> {
+        let piece = Piece { addr, length, offset };
+        let sent = self.pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok());
         if sent { Ok(()) } else { Err(self.failure()) }
     }
 
-    /// Waits until all is written.
-    pub fn finish(&mut self) -> io::Result<()> {
-        self.full = None;
-        match self.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(error))) => Err(error),
-            Some(Err(_)) => Err(io::Error::other("the thread that writes it has panicked")),
+    /// Waits until all is written: how many bytes could not be read.
+    pub fn finish(&mut self) -> Result<u64, CoreFault> {
+        self.pieces = None;
+        let mut done = Ok(0);
+        for thread in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or_else(|_| {
+                let panicked = io::Error::other("a thread that writes it has panicked");
+                Err(panicked.into())
+            });
+            done = done.and_then(|sum| Ok(sum + ended?));
         }
+        done
     }
 
-    /// Why the thread has ended before it was to.
-    fn failure(&mut self) -> io::Error {
-        self.finish().err().unwrap_or_else(|| io::Error::other("the thread that writes it has ended"))
+    /// Why the threads have ended before they were to.
+    fn failure(&mut self) -> CoreFault {
+        self.finish().err().unwrap_or_else(|| io::Error::other("the threads that write it have ended").into())
     }
 }
 
@@ -80,6 +84,27 @@ impl Drop for Sink {
     fn drop(&mut self) {
         // Who drops it unfinished has another error to tell, or was interrupted.
         let _ = self.finish();
+    }
+}
+
+/// Reads and writes pieces until there are no more: how many bytes could not be read. A fault of one thread leaves the others
+/// at work until whoever hands out the pieces notices.
+fn fill(file: &File, read: &Read, pieces: &Mutex<Receiver<Piece>>) -> Result<u64, CoreFault> {
+    let mut buffer = vec![0; PIECE];
+    let mut unread = 0;
+    loop {
+        // Held while it waits: the others would only wait for the same.
+        let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Piece { addr, length, offset }) = next else { return Ok(unread) };
+        let mut done = 0;
+        while done < length {
+            let got = read(RuntimeAddr(addr.0 + done as u64), &mut buffer[..length - done])?;
+            write_pages(file, &buffer[..got], offset + done as u64)?;
+            if got == 0 {
+                unread += PAGE;
+            }
+            done += got.max(PAGE as usize);
+        }
     }
 }
 
@@ -108,16 +133,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_pages_are_holes_and_order_is_kept() {
+    fn zero_pages_are_holes_and_every_piece_finds_its_place() {
         let file = tempfile::tempfile().expect("a file");
-        let mut sink = Sink::new(file.try_clone().expect("a descriptor")).expect("a thread");
-        for index in 0..8u64 {
-            let mut buffer = sink.buffer().expect("a buffer");
+        // The third page of what is read cannot be; each sixth page holds the number of its piece.
+        let read = |addr: RuntimeAddr, buffer: &mut [u8]| {
+            let page = addr.0 % PIECE as u64 / PAGE;
+            let wanted = if page < 2 { (2 - page as usize) * PAGE as usize } else { buffer.len() };
             buffer.fill(0);
-            buffer[5 * PAGE as usize] = index as u8 + 1;
-            sink.write(buffer, PIECE, index * PIECE as u64).expect("a thread that takes it");
+            if page == 2 {
+                return Ok(0);
+            }
+            if page > 2 {
+                buffer[(5 - page as usize) * PAGE as usize] = (addr.0 / PIECE as u64) as u8 + 1;
+            }
+            Ok(wanted)
+        };
+        let mut sink = Sink::new(&file, Arc::new(read)).expect("threads");
+        for index in 0..8 {
+            sink.write(RuntimeAddr(index * PIECE as u64), PIECE, index * PIECE as u64).expect("threads that take it");
         }
-        sink.finish().expect("all is written");
+        assert_eq!(sink.finish().expect("all is written"), 8 * PAGE);
         let mut byte = [0];
         for index in 0..8u64 {
             file.read_exact_at(&mut byte, index * PIECE as u64 + 5 * PAGE).expect("a byte");
@@ -129,12 +164,13 @@ mod tests {
     #[test]
     fn an_error_of_the_file_comes_back() {
         let unwritable = File::open("/dev/null").expect("a file");
-        let mut sink = Sink::new(unwritable).expect("a thread");
-        let outcome = (0..100).try_for_each(|index| {
-            let mut buffer = sink.buffer()?;
+        let read = |_: RuntimeAddr, buffer: &mut [u8]| {
             buffer.fill(1);
-            sink.write(buffer, PIECE, index * PIECE as u64)
-        });
-        assert_eq!(outcome.expect_err("it is open for reading").raw_os_error(), Some(9));
+            Ok(buffer.len())
+        };
+        let mut sink = Sink::new(&unwritable, Arc::new(read)).expect("threads");
+        let outcome = (0..100).try_for_each(|index| sink.write(RuntimeAddr(0), PIECE, index * PIECE as u64));
+        let Err(CoreFault::File(error)) = outcome else { panic!("it is open for reading") };
+        assert_eq!(error.raw_os_error(), Some(9));
     }
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::CoreImage;
 use super::elf::{Layout, Segment, layout};
@@ -12,7 +13,7 @@ use super::notes::notes;
 use super::sink::{PIECE, Sink, write_pages};
 use crate::addr::RuntimeAddr;
 use crate::kernel::Errno;
-use crate::kernel::memory::PAGE;
+use crate::kernel::memory::{Memory, PAGE};
 use crate::kernel::regions::{MappedFile, Region};
 
 /// How much one [`CoreWriter::step`] writes at most.
@@ -76,7 +77,8 @@ impl<'a> CoreWriter<'a> {
         if let Some((at, bytes)) = &layout.tail {
             file.write_all_at(bytes, *at)?;
         }
-        let sink = Sink::new(file.try_clone()?)?;
+        let (memory, is_fork) = (Arc::clone(&image.memory), image.copy.is_some());
+        let sink = Sink::new(&file, Arc::new(move |addr, buffer: &mut [u8]| read(&memory, is_fork, addr, buffer)))?;
         Ok(CoreWriter { image, file, layout, segments, current: 0, ranges: Vec::new(), sink, done: 0, unread: 0 })
     }
 
@@ -100,7 +102,7 @@ impl<'a> CoreWriter<'a> {
         (begun + within, self.layout.length)
     }
 
-    /// Bytes of memory that were to be kept and could not be read.
+    /// Bytes of memory that were to be kept and could not be read; known once all is written.
     pub fn unread(&self) -> u64 {
         self.unread
     }
@@ -116,7 +118,7 @@ impl<'a> CoreWriter<'a> {
                 }
                 self.write_range(from, now)?;
             } else if !self.find_ranges()? {
-                self.sink.finish()?;
+                self.unread = self.sink.finish()?;
                 self.file.set_len(self.layout.length)?;
                 return Ok(false);
             }
@@ -161,30 +163,24 @@ impl<'a> CoreWriter<'a> {
         let start = self.segments[self.current].0.start.0;
         let mut at = from;
         while at < to {
-            let wanted = ((to - at) as usize).min(PIECE);
-            let mut buffer = self.sink.buffer()?;
-            let got = self.read(RuntimeAddr(at), &mut buffer[..wanted])?;
-            self.sink.write(buffer, got, offset + (at - start))?;
-            if got == 0 {
-                self.unread += PAGE;
-            }
-            at += (got as u64).max(PAGE);
+            let length = ((to - at) as usize).min(PIECE);
+            self.sink.write(RuntimeAddr(at), length, offset + (at - start))?;
+            at += length as u64;
         }
         self.done += to - from;
         Ok(())
     }
+}
 
-    /// Fills the buffer: how many bytes, whole pages. 0: the first page cannot be read.
-    fn read(&self, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<usize, CoreFault> {
-        let gone = |_: Errno| CoreFault::Gone;
-        let memory = &self.image.memory;
-        // process_vm_readv(2) pins pages, and a pin of a page that a fork shares gives the fork a copy of its own (mm/gup.c,
-        // gup_must_unshare): the whole of the memory twice.
-        let got = if self.image.copy.is_some() { 0 } else { memory.read_fast(addr, buffer).map_err(gone)? };
-        // By the file also what the program itself may not read.
-        let got = if got == 0 { memory.read(addr, buffer).map_err(gone)? } else { got };
-        Ok(pages_down(got as u64) as usize)
-    }
+/// Fills the buffer: how many bytes, whole pages. 0: the first page cannot be read.
+fn read(memory: &Memory, is_fork: bool, addr: RuntimeAddr, buffer: &mut [u8]) -> Result<usize, CoreFault> {
+    let gone = |_: Errno| CoreFault::Gone;
+    // process_vm_readv(2) pins pages, and a pin of a page that a fork shares gives the fork a copy of its own (mm/gup.c,
+    // gup_must_unshare): the whole of the memory twice.
+    let got = if is_fork { 0 } else { memory.read_fast(addr, buffer).map_err(gone)? };
+    // By the file also what the program itself may not read.
+    let got = if got == 0 { memory.read(addr, buffer).map_err(gone)? } else { got };
+    Ok(pages_down(got as u64) as usize)
 }
 
 /// What a mapping becomes in the file.

@@ -4,6 +4,7 @@
 mod memory;
 mod named;
 mod outer;
+mod tail_calls;
 mod unwinder;
 
 use crate::addr::RuntimeAddr;
@@ -32,6 +33,8 @@ pub enum FoundBy {
     WildCall,
     /// The tables of a language's runtime.
     Runtime,
+    /// It has left by a jump to what its caller's callee then was.
+    TailCall,
 }
 
 /// What a frame is.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::tail_calls::TailCalls;
 use super::{End, FoundBy, Frame, FrameKind, Limits, Stack, StackMemory};
 use crate::addr::{LoadBias, RuntimeAddr};
 use crate::kernel::maps::Mappings;
@@ -62,12 +63,13 @@ pub struct Unwinder<'a> {
     steps: Vec<Box<dyn Step + 'a>>,
     rows: FxHashMap<u64, Option<Rc<Found>>>,
     guesses: FxHashMap<(u64, bool), Option<Rc<Row>>>,
+    tails: TailCalls,
     scratch: Scratch,
 }
 
-struct Found {
-    row: Row,
-    bias: LoadBias,
+pub(super) struct Found {
+    pub row: Row,
+    pub bias: LoadBias,
 }
 
 impl<'a> Unwinder<'a> {
@@ -78,6 +80,7 @@ impl<'a> Unwinder<'a> {
             steps: Vec::new(),
             rows: FxHashMap::default(),
             guesses: FxHashMap::default(),
+            tails: TailCalls::default(),
             scratch: Scratch::default(),
         }
     }
@@ -135,6 +138,10 @@ impl<'a> Unwinder<'a> {
             if !caller.is_signal && !self.is_code(next.0) {
                 break End::BadReturn(RuntimeAddr(next.0));
             }
+            if caller.found_by == FoundBy::Cfi {
+                let tails = self.tail_frames(lookup, &caller, limits);
+                frames.extend(tails.into_iter().take(most.saturating_sub(frames.len())));
+            }
             (registers, interrupted, found_by) = (caller.registers, caller.is_signal, caller.found_by);
         };
         Stack { frames, end }
@@ -177,7 +184,8 @@ impl<'a> Unwinder<'a> {
         {
             return Some((found, true));
         }
-        let found = self.table_row(lookup)?;
+        // A function that a stack is made to begin with is returned to at its first instruction.
+        let found = self.table_row(lookup).or_else(|| self.table_row(pc))?;
         let is_signal = found.row.is_signal;
         Some((found, is_signal))
     }
@@ -194,6 +202,32 @@ impl<'a> Unwinder<'a> {
         );
         self.rows.insert(addr, found.clone());
         found
+    }
+
+    /// The functions between a frame and its caller that have left by a jump.
+    fn tail_frames(&mut self, lookup: u64, caller: &Caller, limits: Limits) -> Vec<Frame> {
+        let Some(back) = caller.registers.pc() else { return Vec::new() };
+        let Some(start) = self.table_row(lookup).map(|found| found.bias.runtime(found.row.function.0).0) else {
+            return Vec::new();
+        };
+        let (memory, mut tails) = (self.context.memory, std::mem::take(&mut self.tails));
+        let ways = tails.between(start, back, memory, &mut |at| {
+            let found = self.table_row(at)?;
+            let (begin, end) = found.row.function;
+            Some((found.bias.runtime(begin).0, found.bias.runtime(end).0, found))
+        });
+        self.tails = tails;
+        let sp = caller.cfa.wrapping_sub(8);
+        let frame = |pc: &u64| Frame {
+            pc: RuntimeAddr(*pc),
+            lookup: RuntimeAddr(pc.wrapping_sub(1)),
+            sp: RuntimeAddr(sp),
+            cfa: Some(RuntimeAddr(caller.cfa)),
+            kind: FrameKind::Normal,
+            found_by: FoundBy::TailCall,
+            registers: limits.registers.then(|| Box::new(caller.registers.kept().with(RSP, sp).with(RIP, *pc))),
+        };
+        ways.iter().map(frame).collect()
     }
 
     fn apply(&self, row: &Row, bias: LoadBias, registers: &FrameRegisters, found_by: FoundBy) -> Result<Caller, End> {

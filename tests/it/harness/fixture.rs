@@ -114,6 +114,12 @@ impl Fixture {
         Self::of(name).args(args).start()
     }
 
+    /// A C fixture compiled with more options.
+    pub fn with_options(name: &str, options: &[&str]) -> Builder {
+        let program = toolchain::program_with(name, options).expect("the C compiler that links Rust");
+        Builder { program, wrapper: Vec::new(), args: Vec::new(), envs: Vec::new() }
+    }
+
     /// A Go fixture, or `None`, said loudly, where there is no Go.
     pub fn start_go(name: &str, args: &[&str]) -> Option<Self> {
         Self::of_any(name).map(|builder| builder.args(args).start())
@@ -121,8 +127,12 @@ impl Fixture {
 
     /// A fixture of any language; `None` where its compiler is missing.
     pub fn of_any(name: &str) -> Option<Builder> {
-        let program = toolchain::program(name)?;
-        Some(Builder { program, wrapper: Vec::new(), args: Vec::new(), envs: Vec::new() })
+        toolchain::program(name).map(Self::of_program)
+    }
+
+    /// A fixture that has been built already.
+    pub fn of_program(program: PathBuf) -> Builder {
+        Builder { program, wrapper: Vec::new(), args: Vec::new(), envs: Vec::new() }
     }
 
     pub fn pid(&self) -> i32 {

@@ -85,6 +85,13 @@ impl Go {
     }
 }
 
+/// A C fixture compiled with more options; `None` (said loudly) when the compiler is missing.
+pub fn program_with(name: &str, more: &[&str]) -> Option<PathBuf> {
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let flags: Vec<&str> = C_FLAGS.iter().chain(more).copied().collect();
+    build(name, &cc, "--version", &flags, &[sources().join(format!("{name}.c")), sources().join("fixture.h")])
+}
+
 /// One compiler call, its result kept under a name that its inputs decide. A rename makes it whole or absent.
 fn build(name: &str, compiler: &str, version: &str, flags: &[&str], inputs: &[PathBuf]) -> Option<PathBuf> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

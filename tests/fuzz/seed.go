@@ -1,0 +1,4 @@
+// The Go program whose tables are a seed of the fuzz targets. Runs nowhere.
+package main
+
+func main() { println("seed") }
