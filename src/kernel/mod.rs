@@ -3,9 +3,9 @@
 
 pub mod access;
 pub mod arch;
-pub mod clock;
 mod bus_error;
 pub mod cache_folder;
+pub mod clock;
 pub mod descriptors;
 pub mod file_map;
 pub mod guardian;

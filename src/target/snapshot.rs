@@ -238,7 +238,8 @@ impl Snapshot {
         };
         let pid = self.pid;
         let names = || names_of(pid, threads);
-        let (mut batches, names): (Vec<(usize, Vec<Arc<NamedStack>>)>, _) = std::thread::scope(|scope| {
+        type Batch = (usize, Vec<Arc<NamedStack>>);
+        let (mut batches, names): (Vec<Batch>, _) = std::thread::scope(|scope| {
             let names = (workers > 1).then(|| scope.spawn(names));
             let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
             let own = work();
