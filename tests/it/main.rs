@@ -31,6 +31,7 @@ mod signals;
 mod stacks;
 mod starting;
 mod stepping;
+mod stepping_over;
 mod terminal;
 mod torture;
 mod watching;
