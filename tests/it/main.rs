@@ -33,6 +33,7 @@ mod stacks;
 mod starting;
 mod stepping;
 mod symbols;
+mod stepping_over;
 mod terminal;
 mod torture;
 mod watching;

@@ -4,6 +4,7 @@ pub mod fixture;
 pub mod godbg;
 pub mod kernel;
 pub mod machine;
+pub mod places;
 pub mod pty;
 pub mod screen;
 pub mod steered;
