@@ -89,7 +89,12 @@ impl UnwindTables {
         let header = EhFrameHdr::new(self.header.as_deref()?, LittleEndian);
         let parsed = header.parse(&self.bases, ADDRESS_SIZE).ok()?;
         let table = parsed.table()?;
-        Some(table.fde_for_address(section, &self.bases, addr, EhFrame::cie_from_offset).ok())
+        // The offset is worked out here: gimli does not expect an entry before the section.
+        let entry = table.lookup(addr, &self.bases).ok()?.direct().ok()?;
+        let begin = parsed.eh_frame_ptr().direct().ok()?;
+        let offset = usize::try_from(entry.checked_sub(begin)?).ok()?;
+        let found = section.fde_from_offset(&self.bases, offset.into(), EhFrame::cie_from_offset);
+        Some(found.ok().filter(|found| found.contains(addr)))
     }
 
     fn row_by_debug_frame(&self, addr: u64, scratch: &mut Scratch) -> Option<Row> {
