@@ -104,8 +104,11 @@ fn text_under_a_breakpoint() {
         let answers = godbg.feed(String::new()).success().json();
         let bytes = |command: &str| -> Vec<u8> {
             let reply = answers.iter().rfind(|answer| answer["command"] == command).unwrap();
-            let units = reply["reply"]["values"].as_array().unwrap_or_else(|| panic!("{reply:#?}"));
-            units.iter().map(|unit| unit["value"].as_u64().unwrap() as u8).collect()
+            let rows = reply["reply"]["rows"].as_array().unwrap_or_else(|| panic!("{reply:#?}"));
+            rows.iter()
+                .flat_map(|row| row["values"].as_array().unwrap())
+                .map(|value| value.as_u64().unwrap() as u8)
+                .collect()
         };
         assert_eq!(bytes(&format!("x/8xb {line:#x}")), own, "{go_on}");
         assert_eq!(bytes(&format!("x/2xb {line:#x}")), [0xf8, own[1]], "{go_on}");
