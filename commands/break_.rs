@@ -150,7 +150,9 @@ pub(super) fn set(cx: &mut Context<'_>, text: &str, asked: Asked, usage: &str) -
     let found = resolve_spots(cx.session, &locations, &words.location)?;
     let waits = found.follows && (words.pending || cx.session.settings.pending == Pending::On);
     if let Some(missing) = found.missing.filter(|_| !waits) {
-        return Err(missing.into());
+        let waits = "break -p waits for a library that has it";
+        let hint = missing.hint.map_or_else(|| waits.to_owned(), |hint| format!("{hint} {waits}"));
+        return Err(Failure { hint: Some(hint), ..missing }.into());
     }
     let kind = if asked.hardware || words.hardware { Kind::Hardware } else { Kind::Software };
     let new = NewBreakpoint {

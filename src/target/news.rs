@@ -98,7 +98,7 @@ pub struct StopReport {
     #[serde(flatten)]
     pub why: Why,
     /// Where that thread stands, if it stopped by itself.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// The name of the process that sent the signal, any characters; null where none did or it is gone.
     pub sender_name: Option<String>,
     /// Other threads that were given a signal at the same time, which would have stopped the process as well.

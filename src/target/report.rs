@@ -26,7 +26,7 @@ impl Process {
         report.thread = tid;
         report.why = why;
         report.number = self.threads.get(&tid).map_or(report.number, |thread| thread.number);
-        report.place = self.place_of(tid);
+        report.place = self.place_of(tid).map(Box::new);
         report.also.retain(|other| other.thread != tid);
         self.phase = Phase::Held { since, report: report.clone() };
         Some(report)

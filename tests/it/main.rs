@@ -19,6 +19,7 @@ mod layers;
 mod leash;
 mod leaving;
 mod letting_go;
+mod locations;
 mod machine_code;
 mod memory;
 mod oracle;

@@ -148,13 +148,19 @@ fn general(text: &str, tids: &[i32], own: i32) -> String {
     lines.collect()
 }
 
+/// A place in the C library: `libc+<off>`, `clock_nanosleep+<off>`, `__GI_kill at syscall-template.S:120`.
+const LIBC: &str = concat!(
+    r"(<addr> [(<]?)(libc\+<off>|(__\w+|syscall|arch_fork|clone3?|epoll_wait|start_thread|kill|read|open64|pause|vfork",
+    r"|clock_nanosleep|fork|tgkill|pthread_kill|_Fork)(@@?\S+)?(\+<off>| at [^\s,)]+)?)(?:$|\b)",
+);
+
 /// Replaces what differs from run to run in a line that godbg wrote.
 fn general_line(line: &str) -> String {
     let patterns: &[(&str, &str)] = &[
         (r"\+0x[0-9a-f]+", "+<off>"),
         (r"0x[0-9a-f]{8,16}", "<addr>"),
         (r#"/[^\s"]*/fixtures/[0-9a-f]{16}/"#, "<fixtures>/"),
-        (r"/\S*/tests/fixtures/", "<sources>/"),
+        (r#"/[^\s"(]*/tests/fixtures/"#, "<sources>/"),
         (r"/tmp/\.tmp\w+", "<dir>"),
         (r"(/usr)?/bin/(dash|bash|busybox)", "<sh>"),
         (r"thread \d+ of godbg", "thread <tracer> of godbg"),
@@ -165,6 +171,12 @@ fn general_line(line: &str) -> String {
         (r#""syscall_args":\[[^\]]*\]"#, "\"syscall_args\":<args>"),
         (r"/\S*/libc\b", "<libc>"),
         (r"libc\.so\.6|libc-[0-9.]+\.so", "libc"),
+        // What the C library and the dynamic linker are told of depends on whether their debug information is installed.
+        (r"^ +(symbols +)?(libc|ld-linux\S*): .*$", "  <symbols of a library>"),
+        (r"DWARF \d \(\d+\)|\.(sym|dynsym|symtab|dynsym) \(\d+\)", "<symbols>"),
+        (r"(<addr> \(?)(_start(\+<off>)?( at [^\s,)]+)?|ld-linux\S*\+<off>)", "$1<linker>"),
+        (LIBC, "$1<libc>"),
+        (r#""(function|symbol|offset|file|line|source)":("[^"]*"|\d+|null)"#, "\"$1\":<n>"),
         // Children and threads that were born meanwhile.
         (r"\b(process|thread|forked|started \(vfork\)) \d{3,}\b", "$1 <born>"),
         (r"\((\d{3,})(\), |, births\)|\) is)", "(<born>$2"),

@@ -82,12 +82,13 @@ pub fn resolve_spots(session: &Session, locations: &Locations, text: &str) -> Re
         Spec::FileLine(file, line) => format!("{file}:{line}"),
         _ => text.to_owned(),
     };
-    let mut spots = locations.spots(&spec);
-    if let (true, Spec::Function(name)) = (spots.is_empty(), &spec)
+    if let Spec::Function(name) = &spec
         && !is_name(name)
+        && !text.starts_with(['\'', '"'])
     {
         return expression(session, locations, text, text, 0);
     }
+    let mut spots = locations.spots(&spec);
     spots.sort_by_key(|spot| spot.address);
     spots.dedup_by_key(|spot| spot.address);
     let missing = spots.is_empty().then(|| locations.missing(&spec));
@@ -176,7 +177,7 @@ impl Locations {
             Spec::FileLine(file, line) => {
                 let known = self.sources_named(file);
                 if known.is_empty() {
-                    let hint = "info sources lists the files; break -p waits for a library that has it";
+                    let hint = "sources lists the files";
                     return Failure::hinted(format!("no source file is called {}", short(file)), hint);
                 }
                 let message = format!("line {line} of {} has no code, nor has any behind it", short(file));
@@ -184,14 +185,13 @@ impl Locations {
             }
             Spec::FileFunction(file, name) => {
                 let message = format!("no function is called {} in {}", short(name), short(file));
-                Failure::hinted(message, "info functions lists them; break -p waits for a library that has it")
+                Failure::hinted(message, "functions REGEX lists them")
             }
             Spec::Function(name) | Spec::Address(name) => {
                 let near = self.near(name);
-                let waits = "break -p waits for a library that has it";
                 let hint = match near.as_slice() {
-                    [] => waits.to_owned(),
-                    names => format!("did you mean {}? {waits}", names.join(" or ")),
+                    [] => "functions REGEX lists those that there are".to_owned(),
+                    names => format!("did you mean {}?", names.join(" or ")),
                 };
                 Failure::hinted(format!("no function is called {}", short(name)), hint)
             }

@@ -168,21 +168,27 @@ impl Locations {
 
     /// Where a module begins, by its file name or path (the program also by the process's own name), or a symbol lies.
     pub fn symbol(&self, name: &str) -> Option<RuntimeAddr> {
-        let module = |name: &str| {
+        let mapped = |name: &str, wants_code: bool| {
             let is_called = |mapping: &&Mapping| {
                 let path = mapping.name.as_deref().map(|path| path.trim_end_matches(" (deleted)"));
                 path.is_some_and(|path| path == name || file_name(path) == name)
             };
-            self.mappings.iter().find(is_called).map(|mapping| mapping.start)
+            let found = self.mappings.iter().find(is_called)?;
+            let has_code = || self.mappings.iter().filter(is_called).any(|mapping| mapping.execute);
+            (!wants_code || name.starts_with('[') || has_code()).then_some(found.start)
         };
-        let program = self.program.as_ref().filter(|(own, _)| own == name);
-        let function = |name: &str| {
+        let program = || {
+            let (_, path) = self.program.as_ref().filter(|(own, _)| own == name)?;
+            mapped(path.trim_end_matches(" (deleted)"), false)
+        };
+        let symbol = || {
             self.modules.iter().find_map(|module| {
                 let (file, bias) = module.module()?;
                 file.symbols_named(name).first().map(|symbol| bias.runtime(symbol.start))
             })
         };
-        module(name).or_else(|| module(program?.1.trim_end_matches(" (deleted)"))).or_else(|| function(name))
+        // A file of data that happens to be called as a symbol comes last.
+        mapped(name, true).or_else(program).or_else(symbol).or_else(|| mapped(name, false))
     }
 }
 

@@ -59,8 +59,8 @@ pub fn is_name(text: &str) -> bool {
     let (mut angles, mut rounds) = (0i32, 0i32);
     for (at, c) in text.char_indices() {
         match c {
-            '<' => angles += 1,
-            '>' => angles -= 1,
+            '<' | '[' => angles += 1,
+            '>' | ']' => angles -= 1,
             '(' => rounds += 1,
             ')' => rounds -= 1,
             c if c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '~' | '{' | '}' | '#' | '$' | '@' | '·') => {}
@@ -81,11 +81,8 @@ fn cut_file(text: &str) -> Option<(&str, &str)> {
     let mut at = 0;
     while at < bytes.len() {
         match (quote, bytes[at]) {
-            (Some(open), byte) => {
-                if byte == open {
-                    quote = None;
-                }
-            }
+            (Some(open), byte) if byte == open => quote = None,
+            (Some(_), _) => {}
             (None, byte @ (b'\'' | b'"')) => quote = Some(byte),
             (None, b'<' | b'(' | b'{') => depth += 1,
             (None, b'>' | b')' | b'}') => depth -= 1,
@@ -155,6 +152,8 @@ mod tests {
             "pkg.(*T).Method",
             "(*T).Method",
             "main.func1",
+            "main.Map[go.shape.int_0]",
+            "main.Map[...]",
             "operator+",
             "A::operator<<",
             "<alloc::vec::Vec<T> as core::ops::Drop>::drop",

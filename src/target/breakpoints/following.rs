@@ -56,7 +56,7 @@ impl Process {
         let mut changed = false;
         for index in 0..self.steering.breakpoints.len() {
             let one = &self.steering.breakpoints[index];
-            if only_following && !one.follows || !one.follows && !one.addresses.is_empty() {
+            if !one.follows && (only_following || !one.addresses.is_empty()) {
                 continue;
             }
             let found = locate.addresses(self.pid, &mappings, &one.location);

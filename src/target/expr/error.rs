@@ -75,7 +75,7 @@ impl EvalError {
             EvalError::Running { .. } => Some("interrupt stops it"),
             EvalError::NoVariable(_) => Some("set $NAME = EXPR sets a variable; regs all lists the registers"),
             EvalError::NoSymbol(_) => {
-                Some("symbols are not read yet; maps lists the modules, and odd names are quoted: 'a b.so'+0x10")
+                Some("maps lists the modules, functions and variables list names; odd ones are quoted: 'a b.so'+0x10")
             }
             _ => None,
         }

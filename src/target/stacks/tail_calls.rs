@@ -54,7 +54,7 @@ impl TailCalls {
         let called = unwind::called_before(back, &read).filter(|called| *called != start)?;
         // What was split off a function is jumped to as well: it begins in the middle of a frame, or where no function would.
         let (_, _, found) = function(start)?;
-        if found.row.cfa != CfaRule::Register(RSP, 8) || start % 16 != 0 {
+        if found.row.cfa != CfaRule::Register(RSP, 8) || !start.is_multiple_of(16) {
             return None;
         }
         let mut ways: Vec<(u64, Vec<u64>)> = vec![(called, Vec::new())];

@@ -32,6 +32,13 @@ pub fn program(name: &str) -> Option<PathBuf> {
     Some(source("sh").unwrap_or_else(|| panic!("there is no fixture {name}")))
 }
 
+/// The path of a fixture that is a shared library, compiled if need be.
+pub fn library(name: &str) -> Option<PathBuf> {
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let flags = [C_FLAGS, &["-shared", "-fPIC"]].concat();
+    build(name, &cc, "--version", &flags, &[sources().join(format!("{name}.c"))])
+}
+
 /// A Go toolchain: that of the path, and those that `scripts/test` has installed beside the build (`go-VERSION`).
 #[derive(Clone, Debug)]
 pub struct Go {
