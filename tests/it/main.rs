@@ -33,6 +33,8 @@ mod stacks;
 mod starting;
 mod stepping;
 mod symbols;
+mod symbols_cache;
+mod symbols_kinds;
 mod terminal;
 mod torture;
 mod watching;
