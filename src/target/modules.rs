@@ -11,7 +11,7 @@ use crate::addr::{LinkAddr, LoadBias, Pid, RuntimeAddr};
 use crate::kernel::file_map::Identity;
 use crate::kernel::maps::{Mapping, Mappings};
 use crate::kernel::memory::Memory;
-use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError};
+use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError, work_aside};
 
 /// A vDSO is a few pages; a mapping that pretends to be one is not read beyond this.
 const LONGEST_VDSO: u64 = 1 << 16;
@@ -84,6 +84,22 @@ impl Modules {
         let symbol = module.symbol_at(bias.link(addr))?;
         let start = bias.runtime(symbol.start);
         Some((symbol, start))
+    }
+
+    /// Has the names of all files prepared by a thread aside, so that the next session finds them. Nobody waits for it: if
+    /// godbg ends before, nothing is lost.
+    pub fn prepare_names_aside(&self) {
+        let modules = self.0.modules.iter().filter_map(LoadedModule::module).map(|(module, _)| module);
+        let wanting: Vec<Arc<Module>> = modules.filter(|module| module.wants_names_prepared()).cloned().collect();
+        if wanting.is_empty() {
+            return;
+        }
+        let work = move || {
+            work_aside();
+            wanting.iter().for_each(|module| module.prepare_names());
+        };
+        // Without a thread the names are made when somebody has to have them.
+        let _ = std::thread::Builder::new().name("names".into()).spawn(work);
     }
 
     /// The functions at an address with their lines, the innermost first.

@@ -34,6 +34,8 @@ mod starting;
 mod stepping;
 mod stepping_over;
 mod symbols;
+mod symbols_cache;
+mod symbols_kinds;
 mod terminal;
 mod torture;
 mod watching;

@@ -248,8 +248,17 @@ impl<'a> Loaded<'a> {
         self.cover.get_or_init(|| Cover::new(self.unit_ranges()))
     }
 
+    /// Takes over what an earlier run has found to be covered by each unit.
+    pub fn know_ranges(&self, ranges: impl FnOnce() -> Vec<(u64, u64, u32)>) {
+        self.cover.get_or_init(|| {
+            let mut ranges = ranges();
+            ranges.retain(|(_, _, unit)| (*unit as usize) < self.units.len());
+            Cover::new(ranges)
+        });
+    }
+
     /// What each unit covers: by `.debug_aranges` (DWARF 5, 6.1.2), for units that it leaves out by their roots.
-    fn unit_ranges(&self) -> Vec<(u64, u64, u32)> {
+    pub fn unit_ranges(&self) -> Vec<(u64, u64, u32)> {
         let mut ranges = self.address_ranges();
         let mut has_ranges = vec![false; self.units.len()];
         for (_, _, unit) in &ranges {

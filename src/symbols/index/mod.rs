@@ -1,5 +1,8 @@
 //! All names of a file: functions with every instance, variables, types. Built by all processors when a name is first looked
 //! up, and kept for another time. Knows no process.
+//!
+//! `.debug_names` and `.gdb_index` are not read: few files have them, both lack inlined calls' places, and whoever made them
+//! may have left names out (DWARF 5, 6.1.1.1). One reading of the entries themselves serves all files.
 
 mod collect;
 mod flat;
@@ -42,6 +45,15 @@ pub struct Named {
     pub places: Vec<Place>,
 }
 
+/// What is known of the units of debug info, so that only those which matter have to be read.
+#[derive(Default)]
+pub struct Units {
+    /// Each source file with the units that name it, by rising path.
+    pub files: Vec<(Arc<str>, Vec<u32>)>,
+    /// What each covers: begin, end, number.
+    pub ranges: Vec<(u64, u64, u32)>,
+}
+
 /// The names.
 pub struct Index(Flat);
 
@@ -56,7 +68,27 @@ impl Index {
         known.sort_unstable();
         let others: Vec<&Symbol> =
             symbols.iter().filter(|symbol| known.binary_search(&symbol.start).is_err()).collect();
-        Index(Flat::build(&merged(all, of_symbols(symbols, &others)), key))
+        let units = dwarf.map(|dwarf| Units { files: dwarf.files_of_units(), ranges: dwarf.unit_ranges() });
+        Index(Flat::build(&merged(all, of_symbols(symbols, &others)), &units.unwrap_or_default(), key))
+    }
+
+    /// The units that name a file which `wanted` accepts by its path.
+    pub fn units_of(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
+        let files = self.0.sources().filter(|source| wanted(source.path));
+        let mut units: Vec<usize> = files.flat_map(|source| self.0.units(&source)).collect();
+        units.sort_unstable();
+        units.dedup();
+        units
+    }
+
+    /// The paths of all source files, sorted.
+    pub fn sources(&self) -> Vec<Arc<str>> {
+        self.0.sources().map(|source| source.path.into()).collect()
+    }
+
+    /// What each unit covers: begin, end, number.
+    pub fn ranges(&self) -> Vec<(u64, u64, u32)> {
+        self.0.ranges().collect()
     }
 
     /// What was kept under a name; `None` if there is nothing usable.
