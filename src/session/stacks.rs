@@ -34,7 +34,8 @@ impl Session {
     /// Copies what the stacks of these threads, or of all, are walked from. A process that runs is held for that alone.
     pub fn snapshot(&mut self, wanted: Option<&[Tid]>) -> anyhow::Result<Snapshot> {
         let each = self.settings.stack_copy;
-        let snapshot = self.process()?.snapshot(wanted, each);
+        let (modules, _) = self.modules_now();
+        let snapshot = self.process()?.snapshot(wanted, each, modules.go_runtime());
         self.pass_on_news();
         Ok(snapshot?)
     }
@@ -44,8 +45,10 @@ impl Session {
         // What is slow to ask is asked before. An error: attaching says what it is.
         let mappings = Mappings::of(pid).unwrap_or_default();
         let each = self.settings.stack_copy;
+        let modules = Modules::of(pid, &mappings, &self.symbols);
+        let go = modules.go_runtime();
         self.attach(pid)?;
-        let snapshot = self.process()?.snapshot_with(mappings, None, each);
+        let snapshot = self.process()?.snapshot_with(mappings, None, each, go);
         // Whatever came of it, the process is let go.
         let released = self.detach();
         let mut snapshot = snapshot?;

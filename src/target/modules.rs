@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use super::goroutines::GoRuntime;
 use super::module_files::{self, Tree};
 use crate::addr::{LinkAddr, LoadBias, Pid, RuntimeAddr};
 use crate::kernel::file_map::Identity;
@@ -25,6 +26,7 @@ struct Inside {
     modules: Vec<LoadedModule>,
     /// Where each piece lies and whose it is, by rising address.
     pieces: Vec<(RuntimeAddr, RuntimeAddr, u32)>,
+    go: OnceLock<Option<GoRuntime>>,
 }
 
 /// One file of a process.
@@ -69,6 +71,11 @@ impl Modules {
     /// All of them, by rising address.
     pub fn iter(&self) -> std::slice::Iter<'_, LoadedModule> {
         self.0.modules.iter()
+    }
+
+    /// The Go runtime among them, looked for once.
+    pub fn go_runtime(&self) -> Option<&GoRuntime> {
+        self.0.go.get_or_init(|| GoRuntime::find(self)).as_ref()
     }
 
     /// The one that has an address.

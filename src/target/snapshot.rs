@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::goroutines::{GoRuntime, GoThread};
 use super::process::{Phase, Process};
 use super::stacks::{
-    End, FrameRegisters, HeldMemory, Limits, NamedStack, Namer, Stack, StackMemory, Unwinder, registers_of,
+    End, FrameRegisters, GoStep, HeldMemory, Limits, NamedStack, Namer, Stack, StackMemory, Unwinder, registers_of,
 };
 use super::thread::State;
 use super::{Modules, Result};
@@ -55,6 +56,8 @@ pub struct ThreadCopy {
     pub registers: Option<FrameRegisters>,
     /// The copy of its stack, and of others that it has left for a signal's handler.
     pieces: Pieces,
+    /// What Go's runtime knows of it.
+    go: Option<GoThread>,
 }
 
 /// A copied piece of memory: its address, where it stands in the buffer, and its length.
@@ -73,19 +76,25 @@ const MOST_PIECES: usize = 4;
 
 impl Process {
     /// Copies registers and stacks of these threads, or of all. A process that runs is held for it. `each`: how much of each stack;
-    /// what seems good if `None`.
-    pub fn snapshot(&mut self, wanted: Option<&[Tid]>, each: Option<u64>) -> Result<Snapshot> {
+    /// what seems good if `None`. `go`: its Go runtime, if there is one.
+    pub fn snapshot(&mut self, wanted: Option<&[Tid]>, each: Option<u64>, go: Option<&GoRuntime>) -> Result<Snapshot> {
         // What is slow to ask is asked before.
         let mappings = self.mappings().unwrap_or_default();
-        self.snapshot_with(mappings, wanted, each)
+        self.snapshot_with(mappings, wanted, each, go)
     }
 
     /// The same, with mappings that were read before the process was attached to.
-    pub fn snapshot_with(&mut self, mappings: Mappings, wanted: Option<&[Tid]>, each: Option<u64>) -> Result<Snapshot> {
+    pub fn snapshot_with(
+        &mut self,
+        mappings: Mappings,
+        wanted: Option<&[Tid]>,
+        each: Option<u64>,
+        go: Option<&GoRuntime>,
+    ) -> Result<Snapshot> {
         let running = matches!(self.phase, Phase::Running);
         let memory = self.memory().ok();
         let hold = self.take_hold()?;
-        let mut snapshot = self.copy(wanted, each, mappings);
+        let mut snapshot = self.copy(wanted, each, mappings, go);
         snapshot.memory = memory;
         if let Some(hold) = hold {
             snapshot.held = Some(self.release(hold)?);
@@ -97,14 +106,21 @@ impl Process {
         Ok(snapshot)
     }
 
-    fn copy(&self, wanted: Option<&[Tid]>, each: Option<u64>, mappings: Mappings) -> Snapshot {
+    fn copy(&self, wanted: Option<&[Tid]>, each: Option<u64>, mappings: Mappings, go: Option<&GoRuntime>) -> Snapshot {
         let numbers = self.thread_numbers();
         let is_wanted = |tid: &Tid| wanted.is_none_or(|wanted| wanted.contains(tid));
         let mut threads: Vec<ThreadCopy> = numbers
             .into_iter()
             .filter(|(_, tid)| is_wanted(tid))
-            .map(|(number, tid)| ThreadCopy { number, tid, registers: self.registers_now(tid), pieces: Pieces::new() })
+            .map(|(number, tid)| {
+                let (registers, pieces) = (self.registers_now(tid), Pieces::new());
+                ThreadCopy { number, tid, registers, pieces, go: None }
+            })
             .collect();
+        if let Some(go) = go {
+            let tids: Vec<Tid> = threads.iter().map(|thread| thread.tid).collect();
+            threads.iter_mut().zip(self.go_threads(go, &tids)).for_each(|(thread, known)| thread.go = known);
+        }
         let bytes = self.copy_stacks(&mut threads, each, &mappings);
         Snapshot { pid: self.pid, threads, held: None, mappings, bytes, memory: None }
     }
@@ -130,6 +146,17 @@ impl Process {
         let sp = |thread: &ThreadCopy| thread.registers.and_then(|registers| registers.sp());
         let mut wanted: Vec<(usize, u64)> =
             threads.iter().enumerate().filter_map(|(index, thread)| Some((index, sp(thread)?))).collect();
+        // Go leaves a thread's stack for its goroutine's and comes back to it.
+        let others =
+            threads.iter().enumerate().filter_map(|(index, thread)| Some((index, thread.registers?, thread.go?)));
+        for (index, registers, go) in others.collect::<Vec<_>>() {
+            let on_goroutine = registers.sp().is_some_and(|sp| go.holds(sp));
+            if !on_goroutine && go.holds(go.sp) {
+                wanted.push((index, go.sp));
+            } else if on_goroutine && go.calls_c && go.system_sp != 0 {
+                wanted.push((index, go.system_sp));
+            }
+        }
         for _ in 0..MOST_PIECES {
             let begin = bytes.len();
             let mut pieces: Vec<(usize, Piece)> = Vec::with_capacity(wanted.len());
@@ -180,7 +207,23 @@ impl Process {
     pub fn stack_of(&self, tid: Tid, modules: &Modules, mappings: &Mappings, limits: Limits) -> Stack {
         let Some(registers) = self.registers_now(tid) else { return Stack { frames: Vec::new(), end: End::NoThread } };
         let memory = HeldMemory::of(self);
-        Unwinder::new(modules, mappings, &memory).unwind(registers, limits)
+        let Some(go) = modules.go_runtime() else {
+            return Unwinder::new(modules, mappings, &memory).unwind(registers, limits);
+        };
+        let step = GoStep::default();
+        step.begin(self.go_threads(go, &[tid]).pop().flatten());
+        Unwinder::new(modules, mappings, &memory).with_step(&step).unwind(registers, limits)
+    }
+
+    /// What Go's runtime knows of these threads of the held process.
+    pub fn go_threads(&self, go: &GoRuntime, tids: &[Tid]) -> Vec<Option<GoThread>> {
+        let bases: Vec<Option<u64>> =
+            tids.iter().map(|tid| self.registers_at(*tid).map(|registers| registers.fs_base)).collect();
+        match self.memory() {
+            Ok(memory) => go.threads(&memory, &bases),
+            // It has ended: nothing is known of its threads.
+            Err(_) => vec![None; tids.len()],
+        }
     }
 }
 
@@ -267,7 +310,11 @@ impl Walk<'_> {
     fn some(&self, next: &AtomicUsize) -> Walked {
         let copied =
             CopiedMemory { mappings: self.mappings, memory: self.memory, bytes: self.bytes, pieces: Cell::new(&[]) };
+        let step = GoStep::default();
         let mut unwinder = Unwinder::new(self.modules, self.mappings, &copied);
+        if self.modules.go_runtime().is_some() {
+            unwinder = unwinder.with_step(&step);
+        }
         let (mut walked, mut known) = (Walked::default(), FxHashMap::default());
         loop {
             let begin = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -277,6 +324,7 @@ impl Walk<'_> {
             }
             for (index, thread) in batch.iter().enumerate() {
                 copied.pieces.set(&thread.pieces);
+                step.begin(thread.go);
                 let stack = thread.registers.map(|registers| unwinder.unwind(registers, self.limits));
                 let stack = stack.unwrap_or(Stack { frames: Vec::new(), end: End::NoThread });
                 let which = *known.entry(key(&stack)).or_insert_with(|| {

@@ -11,8 +11,9 @@ mod pctab;
 mod read;
 pub mod types;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use object::{Object, ObjectSection, ObjectSymbol};
 
@@ -36,6 +37,8 @@ pub struct GoTables {
     /// What is mapped to be executed, from its beginning on.
     code: Vec<Section>,
     build: BuildInfo,
+    /// What was asked for by name: it has to be searched for.
+    extents: Mutex<HashMap<String, Option<(LinkAddr, LinkAddr)>>>,
 }
 
 impl GoTables {
@@ -61,7 +64,7 @@ impl GoTables {
         } else {
             Vec::new()
         };
-        Some(GoTables { pclntab, layout, text, function_data, read_only, code, build })
+        Some(GoTables { pclntab, layout, text, function_data, read_only, code, build, extents: Mutex::default() })
     }
 
     /// How it was built.
@@ -101,8 +104,20 @@ impl GoTables {
 
     /// Where the function of this very name begins and ends.
     pub fn extent_of(&self, name: &str) -> Option<(LinkAddr, LinkAddr)> {
-        let func = self.pcln().funcs().find(|func| func.name() == Some(name))?;
-        Some((LinkAddr(func.entry), LinkAddr(func.end)))
+        let search = || {
+            let func = self.pcln().funcs().find(|func| func.name() == Some(name))?;
+            Some((LinkAddr(func.entry), LinkAddr(func.end)))
+        };
+        // Whoever has left it locked for ever has added nothing half.
+        let mut known = self.extents.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(extent) = known.get(name) {
+            return *extent;
+        }
+        let extent = search();
+        if known.len() < MOST_EXTENTS {
+            known.insert(name.to_owned(), extent);
+        }
+        extent
     }
 
     /// The functions at an address with their lines, the innermost first; empty if no Go function is there.
@@ -134,6 +149,9 @@ impl GoTables {
         Some(StackRule { entry, name: func.name()?.into(), size, is_top, writes_sp })
     }
 }
+
+/// So many are kept.
+const MOST_EXTENTS: usize = 64;
 
 /// How to unwind from one address.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,6 +5,7 @@ mod copy;
 mod labels;
 pub mod layout;
 mod runtime;
+mod threads;
 mod wait_reasons;
 mod walk;
 
@@ -17,6 +18,7 @@ use rustc_hash::FxHashMap;
 pub use copy::{GoroutineCopy, RawG};
 pub use labels::Labels;
 pub use runtime::{GoRuntime, TlsSlot};
+pub use threads::GoThread;
 pub use walk::Walked;
 
 use self::labels::LabelReader;

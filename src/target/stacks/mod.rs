@@ -1,6 +1,7 @@
 //! Stacks: the frames of a thread, one behind the other, from its registers and memory. Works on a process that is held and on
 //! copies that were made of one. Names nothing; changes nothing.
 
+mod go_step;
 mod memory;
 mod named;
 mod outer;
@@ -11,6 +12,7 @@ use crate::addr::RuntimeAddr;
 use crate::symbols::unwind;
 
 pub use crate::symbols::unwind::FrameRegisters;
+pub use go_step::GoStep;
 pub use memory::{HeldMemory, StackMemory};
 pub use named::{NamedFrame, NamedStack, Namer};
 pub use outer::OuterFrame;

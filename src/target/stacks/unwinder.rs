@@ -29,6 +29,8 @@ pub struct Caller {
     pub cfa: u64,
     /// Whether the frame is a signal's, so that its caller was interrupted and made no call.
     pub is_signal: bool,
+    /// Whether the caller made no call, so that it stands at that very instruction.
+    pub is_interrupted: bool,
     /// Whether the caller stands on another stack, which may lie anywhere.
     pub switches_stack: bool,
     /// How it was found.
@@ -142,7 +144,7 @@ impl<'a> Unwinder<'a> {
                 let tails = self.tail_frames(lookup, &caller, limits);
                 frames.extend(tails.into_iter().take(most.saturating_sub(frames.len())));
             }
-            (registers, interrupted, found_by) = (caller.registers, caller.is_signal, caller.found_by);
+            (registers, interrupted, found_by) = (caller.registers, caller.is_interrupted, caller.found_by);
         };
         Stack { frames, end }
     }
@@ -237,6 +239,7 @@ impl<'a> Unwinder<'a> {
                 registers: caller.registers,
                 cfa: caller.cfa,
                 is_signal: row.is_signal,
+                is_interrupted: row.is_signal,
                 switches_stack: false,
                 found_by,
             }),
@@ -261,6 +264,7 @@ impl<'a> Unwinder<'a> {
             registers: caller,
             cfa: sp.wrapping_add(8),
             is_signal: false,
+            is_interrupted: false,
             switches_stack: false,
             found_by: FoundBy::WildCall,
         })
@@ -288,8 +292,9 @@ impl<'a> Unwinder<'a> {
         let cfa = frame.checked_add(16)?;
         let mut caller = FrameRegisters::default().with(RSP, cfa).with(RIP, to);
         caller.set(RBP, Some(outer));
-        let caller =
-            Caller { registers: caller, cfa, is_signal: false, switches_stack: false, found_by: FoundBy::FramePointer };
+        let (is_signal, is_interrupted, switches_stack) = (false, false, false);
+        let found_by = FoundBy::FramePointer;
+        let caller = Caller { registers: caller, cfa, is_signal, is_interrupted, switches_stack, found_by };
         self.is_plausible(&caller, registers).then_some(caller)
     }
 
