@@ -18,11 +18,7 @@ fn a_vfork_is_one_step() {
         let target = Fixture::start("stepping", &["vfork"]);
         let answers =
             steer(&target, &format!("advance *{{make_vfork}}\n{step}\nregs rax\nstepi\nfinish\ncontinue &\n"));
-        assert_eq!(
-            pcs(&answers).iter().rfind(|pc| **pc == address(&target, "made_vfork")).is_some(),
-            true,
-            "{answers:#?}"
-        );
+        assert!(pcs(&answers).iter().rfind(|pc| **pc == address(&target, "made_vfork")).is_some(), "{answers:#?}");
         let child = answers_to(&answers, "regs rax")[0]["registers"][0]["value"].as_i64().unwrap();
         assert!(child > target.pid().into(), "{step}: {answers:#?}");
         assert_eq!(last(&answers)["why"], "function_finished", "{step}: {answers:#?}");

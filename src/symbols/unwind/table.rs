@@ -4,10 +4,11 @@
 use std::sync::OnceLock;
 
 use gimli::{
-    BaseAddresses, CfaRule as Cfa, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, FrameDescriptionEntry, LittleEndian,
+    BaseAddresses, CfaRule as Cfa, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry, LittleEndian,
     RegisterRule as Rule, UnwindContext, UnwindOffset, UnwindSection,
 };
 
+use super::header::entry_before;
 use super::row::{CfaRule, RegisterRule, Row};
 use crate::addr::LinkAddr;
 use crate::symbols::{Module, Section};
@@ -86,13 +87,9 @@ impl UnwindTables {
         addr: u64,
         section: &EhFrame<Slice<'a>>,
     ) -> Option<Option<FrameDescriptionEntry<Slice<'a>>>> {
-        let header = EhFrameHdr::new(self.header.as_deref()?, LittleEndian);
-        let parsed = header.parse(&self.bases, ADDRESS_SIZE).ok()?;
-        let table = parsed.table()?;
-        // The offset is worked out here: gimli does not expect an entry before the section.
-        let entry = table.lookup(addr, &self.bases).ok()?.direct().ok()?;
-        let begin = parsed.eh_frame_ptr().direct().ok()?;
-        let offset = usize::try_from(entry.checked_sub(begin)?).ok()?;
+        let header = self.header.as_ref()?;
+        let entry = entry_before(header, header.address.0, addr)?;
+        let offset = usize::try_from(entry.checked_sub(self.eh_frame.as_ref()?.address.0)?).ok()?;
         let found = section.fde_from_offset(&self.bases, offset.into(), EhFrame::cie_from_offset);
         Some(found.ok().filter(|found| found.contains(addr)))
     }
