@@ -73,7 +73,8 @@ fn names_of_cpp_are_those_of_nm_and_its_lines_those_of_addr2line() {
             [&["-O0"][..], &["-O2"], &["-O2", "-fdebug-types-section"], &["-O2", "-flto"], &["-O1", "-gsplit-dwarf"]]
         {
             let program = cpp(folder.path(), &[&[version], flags].concat());
-            let module = module(&program);
+            let (indexed, module) = (module(&program), module(&program));
+            indexed.prepare_names();
             let own = own_by_nm(&program, is_own_cpp);
             assert!(own.len() > 4, "{own:?}");
             for (address, name) in &own {
@@ -83,7 +84,10 @@ fn names_of_cpp_are_those_of_nm_and_its_lines_those_of_addr2line() {
                 let short = name.rsplit_once('(').map_or(name.as_str(), |(head, _)| head);
                 let short = short.rsplit("::").next().unwrap_or(short);
                 for wanted in [name.as_str(), short] {
-                    let found = module.functions(&NamePattern::name(wanted));
+                    // With an index of all names, and without.
+                    let pattern = NamePattern::name(wanted);
+                    let (found, by_index) = (module.functions(&pattern), indexed.functions(&pattern));
+                    assert_eq!(found, by_index, "{version} {flags:?} `{wanted}`");
                     assert!(
                         found.iter().any(|function| function.entry == LinkAddr(*address) && !function.inlined),
                         "{version} {flags:?} `{wanted}` of {name} at {address:#x}: {found:?}"
