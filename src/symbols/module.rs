@@ -162,7 +162,7 @@ impl Module {
         if !(*begin..*end).contains(&span.entry) {
             return None;
         }
-        let name = dwarf.frames(addr.0).pop()?.function?;
+        let name = self.frames_at(addr).pop()?.function?;
         Some(SymbolAt { name, start: LinkAddr(span.entry), end: LinkAddr(*end) })
     }
 
@@ -173,6 +173,12 @@ impl Module {
             return frames;
         }
         let mut frames = self.dwarf().map(|dwarf| dwarf.frames(addr.0)).unwrap_or_default();
+        if let Some((name, start)) = frames.last_mut().and_then(|last| last.function.as_mut().zip(last.start))
+            && self.dwarf().is_some_and(|dwarf| dwarf.is_cpp(addr.0))
+            && let Some(full) = self.symbols().with_parameters(start.0, name)
+        {
+            *name = full.into();
+        }
         // Hand-written code has lines but no functions.
         if frames.last().is_none_or(|last| last.function.is_none()) {
             let spot = frames.pop().and_then(|frame| frame.spot);

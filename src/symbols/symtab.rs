@@ -177,6 +177,17 @@ impl Symbols {
         symbol.kind == Kind::Function && (has_alias || self.raw_name(symbol).contains(&b'.'))
     }
 
+    /// The name of a C++ function with its parameters, which debug info leaves out where no other file can call it: `static`,
+    /// in an anonymous namespace. `None` if the linker's name says no more.
+    pub fn with_parameters(&self, entry: u64, name: &str) -> Option<String> {
+        if name.replace("(anonymous namespace)", "").contains('(') && !name.ends_with("operator()") {
+            return None;
+        }
+        let symbol = self.find(entry).filter(|symbol| symbol.start == entry)?;
+        let full = self.raw_name(symbol).starts_with(b"_Z").then(|| self.name(symbol))?;
+        full.strip_prefix(name)?.starts_with('(').then_some(full)
+    }
+
     /// The name as the linker has it.
     pub fn raw_name(&self, symbol: &Symbol) -> &[u8] {
         let strings: &[u8] = self.strings.get(usize::from(symbol.table)).map_or(&[], |section| section);

@@ -32,6 +32,17 @@ fn cpp(folder: &Path, flags: &[&str]) -> PathBuf {
     program
 }
 
+/// Asserts that one file says of every address of functions what another says.
+#[track_caller]
+fn assert_same(one: &Path, other: &Path) {
+    let (small, reference) = (module(one), module(other));
+    for (start, end, name) in functions_by_readelf(other) {
+        for address in (start..end).map(LinkAddr) {
+            assert_eq!(small.frames_at(address), reference.frames_at(address), "{one:?}: {name} {address:?}");
+        }
+    }
+}
+
 /// What nm calls a function of the fixture: address, name. Copies that a compiler has made are left out.
 fn own_by_nm(path: &Path, is_own: impl Fn(&str) -> bool) -> Vec<(u64, String)> {
     let text = run(Command::new("nm").arg("-C").arg(path));
@@ -73,7 +84,8 @@ fn names_of_cpp_are_those_of_nm_and_its_lines_those_of_addr2line() {
             [&["-O0"][..], &["-O2"], &["-O2", "-fdebug-types-section"], &["-O2", "-flto"], &["-O1", "-gsplit-dwarf"]]
         {
             let program = cpp(folder.path(), &[&[version], flags].concat());
-            let module = module(&program);
+            let (indexed, module) = (module(&program), module(&program));
+            indexed.prepare_names();
             let own = own_by_nm(&program, is_own_cpp);
             assert!(own.len() > 4, "{own:?}");
             for (address, name) in &own {
@@ -83,16 +95,24 @@ fn names_of_cpp_are_those_of_nm_and_its_lines_those_of_addr2line() {
                 let short = name.rsplit_once('(').map_or(name.as_str(), |(head, _)| head);
                 let short = short.rsplit("::").next().unwrap_or(short);
                 for wanted in [name.as_str(), short] {
-                    let found = module.functions(&NamePattern::name(wanted));
+                    // With an index of all names, and without.
+                    let pattern = NamePattern::name(wanted);
+                    let (found, by_index) = (module.functions(&pattern), indexed.functions(&pattern));
+                    assert_eq!(found, by_index, "{version} {flags:?} `{wanted}`");
                     assert!(
                         found.iter().any(|function| function.entry == LinkAddr(*address) && !function.inlined),
                         "{version} {flags:?} `{wanted}` of {name} at {address:#x}: {found:?}"
                     );
                 }
             }
-            // What addr2line cannot read of split files it does not name.
-            if !flags.contains(&"-gsplit-dwarf") {
-                compared += assert_as_addr2line(&program, &ranges(&program, &own));
+            // binutils' addr2line finds no inlined calls beside type units of DWARF 5, and nothing in other files; the code is
+            // that of the plain program.
+            match flags {
+                ["-O2", "-fdebug-types-section"] => assert_same(&program, &cpp(folder.path(), &[version, "-O2"])),
+                ["-O1", "-gsplit-dwarf"] => assert_same(&program, &cpp(folder.path(), &[version, "-O1"])),
+                // It takes the first file of a DWARF 5 table for the unit's, which after optimisation of the whole is none.
+                ["-O2", "-flto"] if version == "-gdwarf-5" => {}
+                _ => compared += assert_as_addr2line(&program, &ranges(&program, &own)),
             }
         }
     }
@@ -163,16 +183,13 @@ fn compressed_sections_say_the_same() {
         let mut objcopy = Command::new("objcopy");
         objcopy.arg(format!("--compress-debug-sections={kind}")).arg(&plain).arg(&packed);
         if !objcopy.output().unwrap().status.success() {
-            skip(&format!("this objcopy knows no {kind}"));
+            // binutils before 2.40, or built without it.
+            assert_eq!(kind, "zstd");
             continue;
         }
         assert!(std::fs::metadata(&packed).unwrap().len() < std::fs::metadata(&plain).unwrap().len(), "{kind}");
+        assert_same(&packed, &plain);
         let packed = module(&packed);
-        for (start, end, _) in functions_by_readelf(&plain) {
-            for address in start..end {
-                assert_eq!(packed.frames_at(LinkAddr(address)), reference.frames_at(LinkAddr(address)), "{kind}");
-            }
-        }
         let wanted = NamePattern::regex("zoo").unwrap();
         assert_eq!(packed.functions(&wanted), reference.functions(&wanted), "{kind}");
     }
@@ -224,15 +241,7 @@ fn what_dwz_has_moved_to_a_shared_file_is_found() {
     std::fs::copy(&one, &whole).unwrap();
     run(Command::new("dwz").current_dir(folder.path()).arg("-m").arg("shared.debug").args([&one, &two]));
     let (reference, small) = (module(&whole), module(&one));
-    for (start, end, name) in functions_by_readelf(&whole) {
-        for address in start..end {
-            assert_eq!(
-                small.frames_at(LinkAddr(address)),
-                reference.frames_at(LinkAddr(address)),
-                "{name} {address:#x}"
-            );
-        }
-    }
+    assert_same(&one, &whole);
     for wanted in ["twice", "Cat::legs", "count", "operator+=", "seen"] {
         let wanted = NamePattern::name(wanted);
         assert_eq!(small.functions(&wanted), reference.functions(&wanted));

@@ -78,6 +78,11 @@ impl Dwarf {
         })
     }
 
+    /// Whether an address is of C++.
+    pub fn is_cpp(&self, addr: u64) -> bool {
+        self.with(|loaded| loaded.unit_at(addr).is_some_and(|unit| loaded.is_cpp(unit)))
+    }
+
     /// The function that has the code at an address.
     pub fn span(&self, addr: u64) -> Option<Span> {
         self.with(|loaded| {

@@ -60,7 +60,8 @@ pub struct Index(Flat);
 impl Index {
     /// Of all that a file has.
     pub fn build(dwarf: Option<&Dwarf>, symbols: &Symbols, key: u64) -> Index {
-        let all = dwarf.map(|dwarf| collect::of_dwarf(dwarf, None)).unwrap_or_default();
+        let mut all = dwarf.map(|dwarf| collect::of_dwarf(dwarf, None)).unwrap_or_default();
+        add_parameters(&mut all, symbols);
         let mut known: Vec<u64> = Vec::new();
         for named in &all {
             known.extend(named.places.iter().filter(|place| !place.inlined).map(|place| place.addr));
@@ -155,10 +156,21 @@ pub fn functions_without(
     }
     let candidates: Vec<&Symbol> =
         symbols.holding(literal.as_bytes()).into_iter().filter(|symbol| symbol.kind == Kind::Function).collect();
+    add_parameters(&mut named, symbols);
     named.retain(|named| named.kind == NameKind::Function && wanted.fits(&named.name));
     let mut from_table = of_symbols(symbols, &candidates);
     from_table.retain(|symbol| wanted.fits(&symbol.name));
     Some(merged(named, from_table).into_iter().map(|named| (named.name.into(), named.places)).collect())
+}
+
+/// Gives functions of C++ the names that the linker has for them, where debug info has only the shorter.
+fn add_parameters(all: &mut [Named], symbols: &Symbols) {
+    for named in all.iter_mut().filter(|named| named.kind == NameKind::Function) {
+        let own = named.places.iter().find(|place| !place.inlined);
+        if let Some(full) = own.and_then(|place| symbols.with_parameters(place.addr, &named.name)) {
+            named.name = full;
+        }
+    }
 }
 
 fn of_symbols(symbols: &Symbols, some: &[&Symbol]) -> Vec<Named> {

@@ -99,7 +99,16 @@ pub fn assert_as_addr2line(path: &Path, functions: &[(u64, u64)]) -> usize {
     let expected = by_addr2line(path, &addresses);
     for address in &addresses {
         let found = answer(&module.frames_at(LinkAddr(*address)));
-        assert_eq!(Some(&found), expected.get(address), "{path:?} {address:#x}");
+        let expected = expected.get(address).cloned().unwrap_or_default();
+        assert_eq!(comparable(found), comparable(expected), "{path:?} {address:#x}");
     }
     addresses.len()
+}
+
+/// The demanglers differ in the parameters of the standard library's template constructors.
+fn comparable(mut frames: Answer) -> Answer {
+    for (name, _) in frames.iter_mut().filter(|(name, _)| name.starts_with("std::") || name.contains(" std::")) {
+        name.truncate(name.find('(').unwrap_or(name.len()));
+    }
+    frames
 }
