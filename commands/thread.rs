@@ -98,6 +98,8 @@ pub(super) struct ThreadRow {
     code: CodePlace,
     /// The innermost frame that is neither the C library's nor a language runtime's.
     user_frame: Option<UserFrame>,
+    /// The number of the goroutine that runs on it; null where none does, and while the process runs.
+    goroutine: Option<u64>,
     #[serde(skip)]
     text: RowText,
 }
@@ -115,6 +117,7 @@ impl ThreadRow {
         selected: Option<Tid>,
         locations: &Locations,
         user: Option<UserFrame>,
+        goroutine: Option<u64>,
     ) -> ThreadRow {
         if let Some(place) = &mut facts.place {
             *place.code = locations.code_place(place.pc);
@@ -144,6 +147,7 @@ impl ThreadRow {
             module: facts.place.as_ref().and_then(|place| place.module.clone()),
             code: facts.place.as_ref().map(|place| (*place.code).clone()).unwrap_or_default(),
             user_frame: user,
+            goroutine,
             text,
         }
     }
@@ -152,12 +156,12 @@ impl ThreadRow {
         self.state.unwrap_or('?')
     }
 
-    /// The cells of `threads`: # TID S NAME WHY IN WHERE.
-    pub(super) fn spans(&self) -> Vec<Span> {
+    /// The cells of `threads`: # TID S NAME WHY GOROUTINE IN WHERE.
+    pub(super) fn spans(&self, with_goroutine: bool) -> Vec<Span> {
         let mark = if self.selected { "* " } else { "" };
         let stopped = if self.state == Some('T') { Style::Plain } else { Style::Good };
         let why = if matches!(self.why, Some("signal")) { Style::Warn } else { Style::Plain };
-        vec![
+        let mut spans = vec![
             Span::new(format!("{mark}{}", self.number), if self.selected { Style::Strong } else { Style::Plain }),
             self.tid.to_string().into(),
             Span::new(self.state_letter().to_string(), if self.state == Some('D') { Style::Warn } else { stopped }),
@@ -165,7 +169,11 @@ impl ThreadRow {
             Span::new(&self.text.why, why),
             self.text.call.as_str().into(),
             Span::new(&self.text.place, Style::Address),
-        ]
+        ];
+        if with_goroutine {
+            spans.insert(5, self.goroutine.map(|id| id.to_string()).unwrap_or_default().into());
+        }
+        spans
     }
 }
 
@@ -243,7 +251,8 @@ fn row(cx: &mut Context<'_>, tid: Tid) -> anyhow::Result<ThreadRow> {
     let facts = facts.with_context(|| format!("thread {tid} has ended"))?;
     let locations = cx.session.locations();
     let user = cx.session.current().and_then(|process| UserFrames::new(process, &locations).of(tid));
-    let mut row = ThreadRow::new(facts, cx.session.selected(), &locations, user);
+    let goroutine = cx.session.goroutines_of(&[tid]).and_then(|found| found.into_iter().next().flatten());
+    let mut row = ThreadRow::new(facts, cx.session.selected(), &locations, user, goroutine);
     if let (Some(file), Some(line)) = (&row.code.file, row.code.line) {
         let source = cx.session.source(file).ok();
         row.code.source = source.and_then(|source| Some(source.line(line)?.to_owned()));
@@ -323,7 +332,8 @@ impl Show for Answer {
     fn show(&self, page: &mut Page) {
         match self {
             Answer::Selected(row) => {
-                let place = [row.text.why.as_str(), row.text.call.as_str(), row.text.place.as_str()];
+                let goroutine = row.goroutine.map(|id| format!("goroutine {id}")).unwrap_or_default();
+                let place = [row.text.why.as_str(), &goroutine, row.text.call.as_str(), row.text.place.as_str()];
                 let place: Vec<&str> = place.into_iter().filter(|text| !text.is_empty()).collect();
                 page.spans(vec![
                     Span::new(format!("thread {} ({}, {}) ", row.number, row.tid, row.name), Style::Strong),

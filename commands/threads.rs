@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::thread::ThreadRow;
-use crate::addr::Pid;
+use crate::addr::{Pid, Tid};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::page::{Column, Page, Table};
 use crate::session::user_frames::UserFrames;
@@ -34,26 +34,33 @@ struct Args {}
 struct Threads {
     process: Pid,
     threads: Vec<ThreadRow>,
+    /// Whether it is a Go program, so that threads may run goroutines.
+    #[serde(skip)]
+    is_go: bool,
 }
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let Args {} = parse(&COMMAND, words)?;
     let selected = cx.session.selected();
     let locations = cx.session.locations();
+    let facts = cx.session.process()?.thread_facts();
+    let tids: Vec<Tid> = facts.iter().map(|facts| facts.tid).collect();
+    let goroutines = cx.session.goroutines_of(&tids);
     let process = cx.session.process()?;
-    let facts = process.thread_facts();
     let mut frames = UserFrames::new(process, &locations);
-    let row = |facts: ThreadFacts| {
+    let is_go = goroutines.is_some();
+    let goroutines = goroutines.unwrap_or_else(|| vec![None; tids.len()]);
+    let row = |(facts, goroutine): (ThreadFacts, Option<u64>)| {
         let user = frames.of(facts.tid);
-        ThreadRow::new(facts, selected, &locations, user)
+        ThreadRow::new(facts, selected, &locations, user, goroutine)
     };
-    let threads = facts.into_iter().map(row).collect();
-    Ok(Outcome::Reply(Reply::new(Threads { process: process.pid(), threads })))
+    let threads = facts.into_iter().zip(goroutines).map(row).collect();
+    Ok(Outcome::Reply(Reply::new(Threads { process: process.pid(), threads, is_go })))
 }
 
 impl Show for Threads {
     fn show(&self, page: &mut Page) {
-        let columns = vec![
+        let mut columns = vec![
             Column::right("#"),
             Column::left("TID"),
             Column::left("S"),
@@ -62,7 +69,10 @@ impl Show for Threads {
             Column::shrinking("IN", 3),
             Column::shrinking("WHERE", 1),
         ];
-        page.table(Table { columns, rows: self.threads.iter().map(ThreadRow::spans).collect() });
+        if self.is_go {
+            columns.insert(5, Column::right("GOROUTINE"));
+        }
+        page.table(Table { columns, rows: self.threads.iter().map(|row| row.spans(self.is_go)).collect() });
         let mut states = std::collections::BTreeMap::new();
         for thread in &self.threads {
             *states.entry(thread.state_letter()).or_insert(0) += 1;

@@ -56,6 +56,15 @@ impl Session {
         Ok(snapshot)
     }
 
+    /// The goroutines that run on threads of the held process, in the threads' order; `None`: it runs, or is no Go program.
+    pub fn goroutines_of(&self, tids: &[Tid]) -> Option<Vec<Option<u64>>> {
+        let process = self.current()?;
+        process.held()?;
+        let (modules, _) = self.modules_now();
+        let threads = process.go_threads(modules.go_runtime()?, tids);
+        Some(threads.into_iter().map(|thread| thread.and_then(|thread| thread.id)).collect())
+    }
+
     /// Walks and names what was copied.
     pub fn stacks_of(&self, mut snapshot: Snapshot, most: usize) -> Stacks {
         let modules = Modules::of(snapshot.pid, snapshot.mappings(), &self.symbols);

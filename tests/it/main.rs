@@ -11,6 +11,7 @@ mod following;
 
 mod gcore;
 mod go;
+mod go_stacks;
 mod guardian;
 mod harness;
 mod inheriting;

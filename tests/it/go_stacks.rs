@@ -1,0 +1,139 @@
+//! Stacks of threads of Go programs against the programs' own runtime.Callers and against gdb: across the changes of stack
+//! between goroutine, thread and C.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::fixture::Fixture;
+use crate::harness::godbg::Godbg;
+use crate::harness::skip;
+use crate::harness::toolchain::Go;
+
+const WAYS: &[&[&str]] = &[&[], &["-ldflags=-s -w"], &["-buildmode=pie"]];
+
+/// The replies to a script for a program.
+fn replies(program: &Fixture, script: &str) -> Vec<Value> {
+    let script = format!("attach {}\n{script}", program.pid());
+    let said = Godbg::new().args(["--format", "json"]).run_script(script).success();
+    said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["reply"].take()).collect()
+}
+
+/// The functions of a stack; a call convention's own spelling is no other function.
+fn functions(stack: &Value) -> Vec<String> {
+    let name = |frame: &Value| frame["function"].as_str().unwrap_or("??").trim_end_matches(".abi0").to_owned();
+    stack["frames"].as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn every_thread_of_a_go_program_has_a_whole_stack() {
+    for go in Go::all() {
+        for way in WAYS {
+            let program = Fixture::of_program(go.program("goroutines", way)).start();
+            let what = format!("{} {way:?}", go.version);
+            let replies = replies(&program, "thread all bt\ngoroutines\nthreads\nthread all bt 64\n");
+            let threads = replies[1]["threads"].as_array().unwrap();
+            assert!(threads.len() >= 3, "{what}");
+            for thread in threads {
+                let names = functions(thread);
+                assert_eq!(thread["end"]["reason"], "outermost", "{what}: {names:?}");
+                let last = names.last().unwrap().as_str();
+                let ends = ["runtime.goexit", "runtime.mstart", "runtime.mcall", "runtime.morestack", "runtime.rt0_go"];
+                assert!(ends.contains(&last), "{what}: {names:?}");
+            }
+            // The one that reads a pipe in a system call: its own stack, as its goroutine has it.
+            let reads = threads.iter().map(functions).find(|names| names.iter().any(|name| name == "syscall.Read"));
+            let reads = reads.unwrap_or_else(|| panic!("{what}: nobody reads"));
+            assert!(reads.iter().any(|name| name.starts_with("main.main.func")), "{what}: {reads:?}");
+            program.assert_beats();
+        }
+    }
+}
+
+#[test]
+fn threads_tell_which_goroutine_they_run() {
+    for go in Go::all() {
+        let program = Fixture::of_program(go.program("goroutines", &[])).start();
+        let replies = replies(&program, "threads\ngoroutines\n");
+        let goroutines = replies[2]["goroutines"].as_array().unwrap();
+        let on_threads = goroutines.iter().filter(|one| !one["thread"].is_null());
+        let wanted: Vec<(i64, u64)> =
+            on_threads.map(|one| (one["thread"].as_i64().unwrap(), one["id"].as_u64().unwrap())).collect();
+        let threads = replies[1]["threads"].as_array().unwrap();
+        let mut found: Vec<(i64, u64)> = threads
+            .iter()
+            .filter_map(|thread| Some((thread["tid"].as_i64()?, thread["goroutine"].as_u64()?)))
+            .collect();
+        let mut wanted = wanted;
+        (wanted.sort_unstable(), found.sort_unstable());
+        assert!(!wanted.is_empty(), "{}", go.version);
+        assert_eq!(found, wanted, "{}", go.version);
+    }
+}
+
+#[test]
+fn a_stack_goes_from_c_to_go_to_c_to_go() {
+    for go in Go::all() {
+        for way in WAYS {
+            let program = Fixture::of_program(go.program("callbacks", way)).start();
+            let what = format!("{} {way:?}", go.version);
+            let callers = std::fs::read_to_string(program.dir().join("callers")).unwrap();
+            let by_gdb = by_gdb(program.pid());
+            let replies = replies(&program, "thread all bt\n");
+            let stripped = way.iter().any(|flag| flag.contains("-s"));
+            let all: Vec<(Vec<String>, &Value)> =
+                replies[1]["threads"].as_array().unwrap().iter().map(|thread| (functions(thread), thread)).collect();
+            let found = all.iter().find(|(names, _)| names.iter().any(|name| name == "main.deeper"));
+            let (names, thread) = found.unwrap_or_else(|| panic!("{what}: {all:#?}"));
+            assert_eq!(thread["end"]["reason"], "outermost", "{what}: {names:?}");
+            assert_eq!(names.last().map(String::as_str), Some("runtime.goexit"), "{what}: {names:?}");
+            // Go's part, as the program itself sees it.
+            let of_go = |name: &&str| name.starts_with("main.") && !name.contains("_cgoexp");
+            let wanted: Vec<&str> = callers.lines().filter(of_go).collect();
+            let deeper = names.iter().position(|name| name == "main.deeper").unwrap();
+            let found: Vec<&str> = names[deeper..].iter().map(String::as_str).filter(of_go).collect();
+            assert_eq!(found, wanted, "{what}");
+            assert!(wanted.len() >= 4, "{what}: {wanted:?}");
+            // C's parts: the outer one by the source, the inner one by gdb.
+            let place = |name: &str| names.iter().position(|found| found == name);
+            let order = ["main.goInner", "runtime.cgocallback", "crosscall2", "runtime.asmcgocall", "main.callC"];
+            let inner = |name: &&str| place(name).is_none_or(|at| at > deeper);
+            let mut at = deeper;
+            for name in order.iter().filter(inner) {
+                let next = names[at..].iter().position(|found| found == name);
+                at += next.unwrap_or_else(|| panic!("{what}: no {name} in {:?}", &names[at..]));
+            }
+            if stripped {
+                continue;
+            }
+            let outer = names[deeper..].iter().filter(|name| ["goInner", "c_outer"].contains(&name.as_str()));
+            assert_eq!(outer.collect::<Vec<_>>(), ["goInner", "c_outer"], "{what}: {names:?}");
+            let Some(by_gdb) = by_gdb else { continue };
+            let is_c = |names: &[String]| -> Vec<String> {
+                let sleep = names.iter().position(|name| name == "c_sleep").unwrap();
+                names[sleep..].iter().take_while(|name| !name.starts_with("runtime.")).cloned().collect()
+            };
+            assert_eq!(is_c(names), is_c(&by_gdb), "{what}");
+        }
+    }
+}
+
+/// gdb's frames of the thread that sleeps in `c_sleep`.
+fn by_gdb(pid: i32) -> Option<Vec<String>> {
+    let mut gdb = Command::new("gdb");
+    let pid = pid.to_string();
+    gdb.args(["-nx", "-batch", "-ex", "set auto-load no", "-ex", "thread apply all bt", "-p", &pid]);
+    let Ok(output) = gdb.output() else {
+        skip("no gdb: stacks of C below Go are not compared with its own");
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stack = text.split("\nThread ").find(|stack| stack.contains("c_sleep"))?;
+    // `#1  0x… in c_sleep (n=…) at …`, the innermost without an address.
+    let name = |line: &str| {
+        let rest = line.strip_prefix('#')?.split_once(char::is_whitespace)?.1.trim_start();
+        let rest = rest.split_once(" in ").filter(|(first, _)| first.starts_with("0x")).map_or(rest, |(_, rest)| rest);
+        Some(rest.split_whitespace().next()?.to_owned())
+    };
+    Some(stack.lines().filter_map(name).collect())
+}
