@@ -16,7 +16,7 @@ use super::symtab::{Symbols, Table};
 use super::unwind::UnwindTables;
 use super::{
     Bytes, Files, FunctionFound, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result, Section,
-    SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, plt,
+    SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, parallel, plt,
 };
 use crate::addr::LinkAddr;
 
@@ -217,9 +217,9 @@ impl Module {
             Some(index) => index.functions(wanted),
             None => quick().unwrap_or_else(|| self.index().functions(wanted)),
         };
-        let found =
-            named.iter().flat_map(|(name, places)| places.iter().map(|place| self.function(name.clone(), place)));
-        let mut found: Vec<FunctionFound> = found.collect();
+        let each: Vec<(&Arc<str>, &Place)> =
+            named.iter().flat_map(|(name, places)| places.iter().map(move |place| (name, place))).collect();
+        let mut found = parallel::map(&each, |(name, place)| self.function(Arc::clone(name), place));
         found.sort_by_key(|function| (function.entry, function.inlined));
         // A symbol's aliases, and constructors that are one code.
         found.dedup_by(|later, kept| later.entry == kept.entry && later.inlined == kept.inlined);

@@ -69,7 +69,7 @@ impl Index {
         known.sort_unstable();
         let others: Vec<&Symbol> =
             symbols.iter().filter(|symbol| known.binary_search(&symbol.start).is_err()).collect();
-        let units = dwarf.map(|dwarf| Units { files: dwarf.files_of_units(), ranges: dwarf.unit_ranges() });
+        let units = dwarf.map(|dwarf| Units { files: dwarf.files_of_units(), ranges: joined(dwarf.unit_ranges()) });
         Index(Flat::build(&merged(all, of_symbols(symbols, &others)), &units.unwrap_or_default(), key))
     }
 
@@ -161,6 +161,20 @@ pub fn functions_without(
     let mut from_table = of_symbols(symbols, &candidates);
     from_table.retain(|symbol| wanted.fits(&symbol.name));
     Some(merged(named, from_table).into_iter().map(|named| (named.name.into(), named.places)).collect())
+}
+
+/// Ranges in the order in which they are searched, those of one unit that touch as one: a compiler gives each function its own.
+fn joined(mut ranges: Vec<(u64, u64, u32)>) -> Vec<(u64, u64, u32)> {
+    ranges.sort_unstable_by_key(|(begin, end, unit)| (*begin, std::cmp::Reverse(*end), *unit));
+    // Up to 15 bytes between functions are padding.
+    ranges.dedup_by(|(begin, end, unit), kept| {
+        let touches = *unit == kept.2 && kept.1 <= *begin && *begin - kept.1 < 16;
+        if touches {
+            kept.1 = *end;
+        }
+        touches
+    });
+    ranges
 }
 
 /// Gives functions of C++ the names that the linker has for them, where debug info has only the shorter.
