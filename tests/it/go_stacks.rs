@@ -99,7 +99,7 @@ fn a_stack_goes_from_c_to_go_to_c_to_go() {
             let order = ["main.goInner", "runtime.cgocallback", "crosscall2", "runtime.asmcgocall", "main.callC"];
             let inner = |name: &&str| place(name).is_none_or(|at| at > deeper);
             let mut at = deeper;
-            for name in order.iter().filter(inner) {
+            for name in order.iter().filter(|name| inner(name)) {
                 let next = names[at..].iter().position(|found| found == name);
                 at += next.unwrap_or_else(|| panic!("{what}: no {name} in {:?}", &names[at..]));
             }
