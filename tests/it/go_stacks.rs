@@ -95,11 +95,9 @@ fn a_stack_goes_from_c_to_go_to_c_to_go() {
             assert_eq!(found, wanted, "{what}");
             assert!(wanted.len() >= 4, "{what}: {wanted:?}");
             // C's parts: the outer one by the source, the inner one by gdb.
-            let place = |name: &str| names.iter().position(|found| found == name);
             let order = ["main.goInner", "runtime.cgocallback", "crosscall2", "runtime.asmcgocall", "main.callC"];
-            let inner = |name: &&str| place(name).is_none_or(|at| at > deeper);
             let mut at = deeper;
-            for name in order.iter().filter(|name| inner(name)) {
+            for name in order {
                 let next = names[at..].iter().position(|found| found == name);
                 at += next.unwrap_or_else(|| panic!("{what}: no {name} in {:?}", &names[at..]));
             }

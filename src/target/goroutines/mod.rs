@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 pub use copy::{GoroutineCopy, RawG};
 pub use labels::Labels;
 pub use runtime::{GoRuntime, TlsSlot};
-pub use threads::GoThread;
+pub use threads::{GoThread, ParkedGoroutine};
 pub use walk::Walked;
 
 use self::labels::LabelReader;
