@@ -195,11 +195,22 @@ fn joined(words: &[String]) -> Vec<String> {
 
 /// What the command answers.
 pub(super) fn answer(cx: &mut Context<'_>, args: &Args) -> anyhow::Result<Answer> {
+    let depth = depth(args);
+    let found = cx.session.goroutines("goroutines", depth)?;
+    Ok(shown(found, args))
+}
+
+/// How much of the goroutines is needed.
+pub(super) fn depth(args: &Args) -> Depth {
     let depth = if args.stacks { Depth::stacks(args.frames as usize) } else { Depth::USER };
     // A function may be anywhere on the stack.
     let needs_all = args.with.iter().chain(&args.without).any(|filter| matches!(filter, Filter::Function(_)));
-    let depth = if needs_all { Depth::stacks(depth.frames.max(args.frames as usize)) } else { depth };
-    let Goroutines { process, version, held, all, unreadable } = cx.session.goroutines("goroutines", depth)?;
+    if needs_all { Depth::stacks(depth.frames.max(args.frames as usize)) } else { depth }
+}
+
+/// Those that are wanted.
+pub(super) fn shown(found: Goroutines, args: &Args) -> Answer {
+    let Goroutines { process, version, held, all, unreadable } = found;
     let total = all.len();
     let mut kept = filtered(all, &args.with, &args.without);
     let found = kept.len();
@@ -219,7 +230,7 @@ pub(super) fn answer(cx: &mut Context<'_>, args: &Args) -> anyhow::Result<Answer
     };
     let pause_ms = held.map(|held| held.as_secs_f64() * 1e3);
     let version = Some(version).filter(|version| !version.is_empty());
-    Ok(Answer { process, version, pause_ms, total, found, unreadable, goroutines, groups })
+    Answer { process, version, pause_ms, total, found, unreadable, goroutines, groups }
 }
 
 impl PlaceRow {

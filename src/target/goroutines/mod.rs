@@ -134,12 +134,35 @@ impl Process {
         modules: &Modules,
         depth: Depth,
     ) -> Result<Goroutines, GoroutineFault> {
+        Ok(self.unnamed_goroutines(runtime, depth)?.named(runtime, modules, depth))
+    }
+
+    /// The same without their names, which may be found when the process was let go.
+    pub fn unnamed_goroutines(
+        &mut self,
+        runtime: &GoRuntime,
+        depth: Depth,
+    ) -> Result<UnnamedGoroutines, GoroutineFault> {
         let copy = self.copy_goroutines(runtime, depth.bytes)?;
-        let memory = self.memory()?;
+        Ok(UnnamedGoroutines { process: self.pid(), memory: self.memory()?, copy })
+    }
+}
+
+/// What was copied of a process.
+pub struct UnnamedGoroutines {
+    process: Pid,
+    memory: Rc<crate::kernel::memory::Memory>,
+    copy: GoroutineCopy,
+}
+
+impl UnnamedGoroutines {
+    /// Walks their stacks and names what is on them.
+    pub fn named(self, runtime: &GoRuntime, modules: &Modules, depth: Depth) -> Goroutines {
+        let UnnamedGoroutines { process, memory, copy } = self;
         let labels = read_labels(&copy, &LabelSource { memory, minor: runtime.minor() });
         let all = name_all(&copy, runtime, modules, depth, &labels);
-        let (process, version) = (self.pid(), runtime.build().version);
-        Ok(Goroutines { process, version, held: copy.held, all, unreadable: copy.unreadable })
+        let version = runtime.build().version;
+        Goroutines { process, version, held: copy.held, all, unreadable: copy.unreadable }
     }
 }
 
