@@ -328,6 +328,8 @@ struct Texts {
     places: FxHashMap<*const NamedFrame, Span>,
     starts: FxHashMap<*const NamedFrame, Span>,
     states: FxHashMap<&'static str, Span>,
+    /// The runtime notes one time for all that a collection finds.
+    waits: FxHashMap<Duration, Span>,
 }
 
 impl Texts {
@@ -346,11 +348,15 @@ impl Texts {
             let make = || Span::shared(frame.function.as_deref().unwrap_or_default(), Style::Plain);
             self.starts.entry(frame).or_insert_with(make).clone()
         });
+        let waiting = one.waiting.map_or_else(Span::default, |waiting| {
+            let make = || Span::shared(duration::show(waiting), Style::Plain);
+            self.waits.entry(waiting).or_insert_with(make).clone()
+        });
         let mut cells = Vec::with_capacity(7 + usize::from(with_labels));
         cells.extend([
             one.id.to_string().into(),
             state.styled(style),
-            one.waiting.map(duration::show).unwrap_or_default().into(),
+            waiting,
             one.thread.map(|tid| tid.to_string()).unwrap_or_default().into(),
             self.place(PlaceKind::User.frame(one), Style::Name),
             start,

@@ -213,7 +213,8 @@ pub fn is_hostile(c: char) -> bool {
 
 /// Whether a text is printable ASCII alone, as nearly all are: each of its bytes is harmless and one column wide.
 pub fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+    // Without a way out in the middle, so that many bytes are looked at at once.
+    text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte))
 }
 
 /// Writes hostile characters as `\n`, `\t`, `\r`, `\xNN` or `\u{N}`, and leaves all others alone.
@@ -238,6 +239,15 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_printable_ascii_is_plain() {
+        assert!(is_plain("") && is_plain(" main.(*T).f at a/b.go:12~"));
+        for text in ["a\tb", "\x7f", "ä", "a\u{202e}", "\x1f"] {
+            assert!(!is_plain(text), "{text:?}");
+            assert_eq!(Span::shared(text, Style::Dim), Span::new(text, Style::Dim));
+        }
+    }
 
     #[test]
     fn no_control_character_comes_through() {

@@ -117,7 +117,7 @@ fn line(out: &mut String, spans: &[Span], look: Look) {
     let text: String = spans.iter().map(Span::text).collect();
     let (rows, indent) = wrap(&text, look.width);
     for (index, row) in rows.into_iter().enumerate() {
-        out.extend(std::iter::repeat_n(' ', if index == 0 { 0 } else { indent }));
+        push_blanks(out, if index == 0 { 0 } else { indent });
         let mut at = 0;
         for span in spans {
             // A row ends at blanks, so that it never ends within a character.
@@ -189,6 +189,15 @@ pub fn paint(text: &str, style: Style, color: bool) -> String {
         Style::Name => Paint::new().blue().bold(),
     };
     text.style(paint).to_string()
+}
+
+fn push_blanks(out: &mut String, mut count: usize) {
+    const BLANKS: &str = "                                                                ";
+    while count > 0 {
+        let some = count.min(BLANKS.len());
+        out.push_str(&BLANKS[..some]);
+        count -= some;
+    }
 }
 
 fn push_painted(out: &mut String, text: &str, style: Style, color: bool) {
@@ -282,7 +291,7 @@ fn row(out: &mut String, spans: &[Span], columns: &[Column], widths: &[usize], l
         let padding = width - width_of(&text).min(*width);
         let before = if column.align == Align::Right { padding } else { 0 };
         if !text.is_empty() {
-            out.extend(std::iter::repeat_n(' ', owed + before));
+            push_blanks(out, owed + before);
             push_painted(out, &text, span.style, look.color);
             owed = padding - before + GAP;
         } else {
@@ -326,6 +335,25 @@ mod tests {
              *   1  1311  a quite long name  0x46d0f4 runtime.futex+0x23\n\
              \u{20}  12  1312  日本語の名前\n"
         );
+    }
+
+    #[test]
+    fn a_long_page_comes_in_pieces_of_whole_lines() {
+        let row = |number: usize| vec![Span::from(number.to_string()), Span::shared("x".repeat(70), Style::Name)];
+        let mut long = Page::default();
+        let part = Arc::new(sample());
+        long.share(part.clone());
+        long.table(Table { columns: vec![Column::right("#"), Column::left("X")], rows: (0..5000).map(row).collect() });
+        long.share(part.clone());
+        let mut pieces = Vec::new();
+        in_pieces(&long, Look::default(), &mut |piece| pieces.push(std::mem::take(piece)));
+        assert!(pieces.len() > 4 && pieces.iter().all(|piece| piece.ends_with('\n') && piece.len() < 2 * PIECE));
+        let whole = page(&long, Look::default());
+        assert_eq!(pieces.concat(), whole);
+        assert_eq!(whole.lines().count(), 5001 + 2 * 3);
+        let sample = page(&part, Look::default());
+        assert!(whole.starts_with(&sample) && whole.ends_with(&sample));
+        assert!(whole.lines().all(|line| !line.ends_with(' ')));
     }
 
     #[test]

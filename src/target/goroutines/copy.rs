@@ -448,3 +448,28 @@ pub(super) fn in_parallel<P: Send, T: Send>(parts: Vec<P>, work: impl Fn(P) -> V
         all
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_of_one_page_are_one_range() {
+        let sorted = [(0x1700, 0x100, 0), (0x1f00, 0x100, 1), (0x2f80, 0x100, 2), (0x3000, 0x80, 3), (0x3040, 0x20, 4)];
+        assert_eq!(same_page(&sorted), (&sorted[..2], 0x900));
+        // One that goes on in the next page takes nothing with it, not even what it covers.
+        assert_eq!(same_page(&sorted[2..]), (&sorted[2..3], 0x100));
+        assert_eq!(same_page(&sorted[3..]), (&sorted[3..], 0x80));
+        assert_eq!(same_page(&[]), (&[][..], 0));
+    }
+
+    #[test]
+    fn parts_are_all_of_it_in_order() {
+        let sizes = [3 << 20, 1, 2 << 20, 5, 6 << 20, 7];
+        for total in [0, 1 << 20, 12 << 20] {
+            assert_eq!(split(&sizes, total, |size| *size).concat(), sizes);
+        }
+        assert_eq!(split(&[1, 2, 3], 6, |size| *size).len(), 1);
+        assert!(split(&[], 0, |size: &usize| *size).is_empty());
+    }
+}
