@@ -98,6 +98,8 @@ struct Backtrace {
     /// The thread's number and tid.
     number: u32,
     thread: Tid,
+    /// The goroutine whose stack it is, if it is on no thread; null where it is the thread's.
+    goroutine: Option<u64>,
     /// How long the process was held for it; null where it was held already.
     pause_ms: Option<f64>,
     /// The selected frame; null while the process runs.
@@ -115,6 +117,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let process = cx.session.process()?;
     let (pid, held) = (process.pid(), process.held().is_some());
     let number = process.thread_numbers().into_iter().find(|(_, tid)| *tid == thread).map_or(0, |(number, _)| number);
+    let goroutine = cx.session.parked_goroutine();
     let (stack, pause, selected_frame) = if held {
         let frames = cx.session.frames(args.most())?;
         (frames.named, None, Some(cx.session.frame_number()))
@@ -129,6 +132,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         process: pid,
         number,
         thread,
+        goroutine,
         pause_ms: pause.map(|pause| pause.as_secs_f64() * 1e3),
         selected_frame,
         frames,

@@ -48,6 +48,8 @@ enum Answer {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Selected {
     thread: Tid,
+    /// The goroutine whose frame it is, if it is on no thread; null where it is the thread's.
+    goroutine: Option<u64>,
     #[serde(flatten)]
     row: FrameRow,
 }
@@ -83,7 +85,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 pub(super) fn select(cx: &mut Context<'_>, number: usize) -> anyhow::Result<Selected> {
     let thread = cx.session.stopped_thread()?;
     let frame = cx.session.select_frame(number)?;
-    Ok(Selected { thread, row: FrameRow::new(number, &frame) })
+    Ok(Selected { thread, goroutine: cx.session.parked_goroutine(), row: FrameRow::new(number, &frame) })
 }
 
 impl Show for Selected {

@@ -15,7 +15,7 @@ pub(super) const COMMAND: Command = Command {
     name: "goroutine",
     aliases: &["gr"],
     group: Group::Threads,
-    summary: "Show one goroutine with its stack, or run a command for its thread; all bt: the stacks of all",
+    summary: "Show one goroutine with its stack, or run a command for it; all bt: the stacks of all",
     needs: Needs::Process,
     words: Words::Split,
     repeats: false,
@@ -25,14 +25,15 @@ pub(super) const COMMAND: Command = Command {
     run,
 };
 
-/// With a number, that goroutine and its stack; if it is on a thread, that thread is selected. Without, the goroutine of the selected
-/// thread. With bt its stack alone; with any other command, runs that for the goroutine's thread. goroutine all bt: all stacks.
+/// With a number, selects that goroutine and shows its stack: bt, frame, regs, print and list are then its own, until a thread is
+/// selected or the process runs. Without, the selected goroutine, or that of the selected thread. With bt its stack alone; with any
+/// other command, runs that as if the goroutine were selected. goroutine all bt: all stacks.
 #[derive(clap::Parser)]
 struct Args {
     /// The goroutine's number in `goroutines`, or `all`
     #[arg(value_name = "N|all")]
     goroutine: Option<String>,
-    /// bt [N], or a command for its thread
+    /// bt [N], or a command for it
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
@@ -58,7 +59,8 @@ struct One {
 #[derive(Serialize, JsonSchema)]
 struct OnThread {
     goroutine: u64,
-    thread: Tid,
+    /// Its thread; null if it is on none.
+    thread: Option<Tid>,
     /// The command's reply.
     reply: Value,
     #[serde(skip)]
@@ -74,19 +76,23 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
             let usage = "usage: goroutine all bt [N]; goroutines lists them";
             return Err(Failure::hinted("goroutine all: only bt can be run for all", usage).into());
         }
-        (Some(word), frames) => {
+        (Some(word), None) => Answer::OnThread(as_if_selected(cx, number(word)?, &args.command)?),
+        (Some(word), Some(frames)) => {
             let id = number(word)?;
-            let row =
-                one(cx, frames.as_deref().unwrap_or_default(), &|row| row.id == id, &format!("no goroutine {id}"))?;
-            match frames {
-                Some(_) => selected(cx, row, args.command.is_empty()),
-                None => Answer::OnThread(on_thread(cx, &row.goroutine, &args.command)?),
+            let row = one(cx, &frames, &|row| row.id == id, &format!("no goroutine {id}"))?;
+            if args.command.is_empty() && is_held(cx) {
+                cx.session.select_goroutine(id)?;
             }
+            Answer::One(Box::new(row))
         }
         (None, _) => {
-            let tid = cx.session.selected();
+            let (tid, parked) = (cx.session.selected(), cx.session.parked_goroutine());
             let missing = tid.map_or("no thread is selected".into(), |tid| format!("thread {tid} runs no goroutine"));
-            Answer::One(Box::new(one(cx, &[], &|row| row.thread.is_some() && row.thread == tid, &missing)?))
+            let is_it = |row: &GoroutineRow| match parked {
+                Some(id) => row.id == id,
+                None => row.thread.is_some() && row.thread == tid,
+            };
+            Answer::One(Box::new(one(cx, &[], &is_it, &missing)?))
         }
     };
     Ok(Outcome::Reply(Reply::new(answer)))
@@ -134,22 +140,18 @@ fn one(
     Ok(One { pause_ms, goroutine: row })
 }
 
-/// A goroutine on a thread brings the thread with it.
-fn selected(cx: &mut Context<'_>, one: One, select: bool) -> Answer {
-    if let Some(tid) = one.goroutine.thread.filter(|_| select) {
-        cx.session.select(tid);
-    }
-    Answer::One(Box::new(one))
+fn is_held(cx: &Context<'_>) -> bool {
+    cx.session.current().is_some_and(|process| process.held().is_some())
 }
 
-fn on_thread(cx: &mut Context<'_>, row: &GoroutineRow, command: &[String]) -> anyhow::Result<OnThread> {
-    let id = row.id;
-    let Some(thread) = row.thread else {
-        let message = format!("goroutine {id} is on no thread: {} has nothing to work on", command[0]);
-        return Err(Failure::hinted(message, format!("goroutine {id} bt shows its stack")).into());
-    };
+fn as_if_selected(cx: &mut Context<'_>, id: u64, command: &[String]) -> anyhow::Result<OnThread> {
+    if !is_held(cx) {
+        let message = format!("goroutine {id}: {} needs a process that stands still, and this one runs", command[0]);
+        let hint = format!("interrupt stops it; goroutine {id} bt works while it runs");
+        return Err(Failure::hinted(message, hint).into());
+    }
     let before = (cx.session.selected(), cx.session.kept_frame());
-    cx.session.select(thread);
+    let thread = cx.session.select_goroutine(id)?;
     let done = match run_words(cx.session, command) {
         Ok(Outcome::Reply(reply)) => Ok(reply),
         Ok(_) => Err(Failure::plain(format!("{} cannot be run for a goroutine", command[0]))),

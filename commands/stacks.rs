@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::attach;
 use super::backtrace::{self, show_pause};
+use super::goroutines;
 use crate::addr::{Pid, Tid};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::frame_rows::{EndRow, SharedFrames};
@@ -29,24 +30,34 @@ pub(super) const COMMAND: Command = Command {
     words: Words::Split,
     repeats: false,
     args: args::<Args>,
-    reply: reply::<AllStacks>,
+    reply: reply::<Answer>,
     question: no_question,
     run,
 };
 
 /// The stacks of all threads, as thread all bt. With a process, and none attached: attaches to it, copies registers and stacks,
-/// lets it go, and only then finds functions and lines.
+/// lets it go, and only then finds functions and lines. --goroutines shows those of a Go program's goroutines instead.
 #[derive(clap::Parser)]
 struct Args {
     /// Equal stacks once, with their threads
     #[arg(short, long)]
     group: bool,
+    /// The goroutines of a Go program instead of its threads; with -g counted by where they are
+    #[arg(long)]
+    goroutines: bool,
     /// So many frames of each
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     frames: Option<i64>,
     /// The process: its pid, a thread's tid, or its name
     #[arg(value_name = "PID|NAME")]
     process: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Answer {
+    Threads(AllStacks),
+    Goroutines(Box<goroutines::Answer>),
 }
 
 /// The stacks of all threads of a process.
@@ -87,9 +98,13 @@ struct OfGroup {
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let own = backtrace::Args::first(args.frames);
+    let of_goroutines = goroutine_args(&args)?;
     let attached = cx.session.current().is_some();
     let answer = match args.process {
-        None if attached => of_all(cx, &own, args.group)?,
+        None if attached => match &of_goroutines {
+            Some(of_goroutines) => Answer::Goroutines(Box::new(goroutines::answer(cx, of_goroutines)?)),
+            None => Answer::Threads(of_all(cx, &own, args.group)?),
+        },
         None => {
             let message = "stacks: no process is attached, and none is named";
             return Err(Failure::hinted(message, "usage: stacks [-g] [-n N] PID|NAME; ps lists the processes").into());
@@ -100,11 +115,29 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         }
         Some(word) => {
             let pid = attach::find(&word, "stacks")?;
-            let snapshot = cx.session.snapshot_of(pid)?;
-            answer(cx.session.stacks_of(snapshot, own.most()), &own, args.group)
+            if let Some(of_goroutines) = &of_goroutines {
+                let found = cx.session.goroutines_of_process(pid, goroutines::depth(of_goroutines))?;
+                Answer::Goroutines(Box::new(goroutines::shown(found, of_goroutines)))
+            } else {
+                let snapshot = cx.session.snapshot_of(pid)?;
+                Answer::Threads(answer(cx.session.stacks_of(snapshot, own.most()), &own, args.group))
+            }
         }
     };
     Ok(Outcome::Reply(Reply::new(answer)))
+}
+
+/// What `goroutines` would be asked for.
+fn goroutine_args(args: &Args) -> anyhow::Result<Option<goroutines::Args>> {
+    if !args.goroutines {
+        return Ok(None);
+    }
+    let words = match (args.group, args.frames) {
+        (true, _) => vec!["--group".to_owned(), "userloc".to_owned()],
+        (false, None) => vec!["--stacks".to_owned()],
+        (false, Some(frames)) => vec!["--stacks".to_owned(), "--frames".to_owned(), frames.to_string()],
+    };
+    Ok(Some(parse(&goroutines::COMMAND, &words)?))
 }
 
 /// The stacks of all threads of the attached process.
@@ -202,6 +235,15 @@ fn compact(numbers: &[u32]) -> String {
         _ => format!("{first}-{last}"),
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+impl Show for Answer {
+    fn show(&self, page: &mut Page) {
+        match self {
+            Answer::Threads(stacks) => stacks.show(page),
+            Answer::Goroutines(goroutines) => goroutines.show(page),
+        }
+    }
 }
 
 impl Show for AllStacks {

@@ -82,6 +82,11 @@ impl Session {
             return Err(Failure::hinted(message, "interrupt stops it").into());
         }
         let tid = selected.context("no thread is selected")?;
+        if let Some(id) = self.parked_goroutine() {
+            let message =
+                format!("cannot set ${register}: goroutine {id} is on no thread, and the runtime keeps its registers");
+            return Err(Failure::hinted(message, "thread N selects a thread").into());
+        }
         if let Some(frame) = self.outer_frame() {
             let message =
                 format!("cannot set ${register} in frame {}: it was saved by what the frame has called", frame.number);

@@ -44,6 +44,7 @@ impl Session {
     /// Whatever lets the process run on calls it first.
     pub fn note_registers(&mut self) {
         self.looking.listed = None;
+        self.leave_parked();
         if let Some(process) = self.current().filter(|process| process.held().is_some()) {
             self.seen = Seen::of(process, self.selected());
         }

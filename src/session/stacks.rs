@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Session;
+use super::{Failure, Session};
 use crate::addr::{Pid, Tid};
+use crate::target::goroutines::{Depth, Goroutines};
 use crate::target::stacks::{Limits, NamedStack};
 use crate::target::{Mappings, Modules, Snapshot};
 
@@ -63,6 +64,40 @@ impl Session {
         let (modules, _) = self.modules_now();
         let threads = process.go_threads(modules.go_runtime()?, tids);
         Some(threads.into_iter().map(|thread| thread.and_then(|thread| thread.id)).collect())
+    }
+
+    /// The goroutines of a process that is not attached: it is attached to while they are copied, and let go.
+    pub fn goroutines_of_process(&mut self, pid: Pid, depth: Depth) -> anyhow::Result<Goroutines> {
+        // What is slow to ask is asked before. An error: attaching says what it is.
+        let mappings = Mappings::of(pid).unwrap_or_default();
+        let modules = Modules::of(pid, &mappings, &self.symbols);
+        let Some(runtime) = modules.go_runtime() else {
+            let message = format!("stacks: process {pid} is no Go program: none of its files has Go's tables");
+            return Err(Failure::hinted(message, "without --goroutines it shows the stacks of its threads").into());
+        };
+        self.attach(pid)?;
+        let copied = self.process()?.unnamed_goroutines(runtime, depth);
+        // Whatever came of it, the process is let go.
+        let held = self.detach()?.held;
+        Ok(Goroutines { held: Some(held), ..copied?.named(runtime, &modules, depth) })
+    }
+
+    /// Selects a goroutine of the held process: the thread that runs it, which is the answer, or the innermost frame of one that is
+    /// on no thread.
+    pub fn select_goroutine(&mut self, id: u64) -> anyhow::Result<Option<Tid>> {
+        let least = Depth { frames: 1, only_user: true, bytes: 0 };
+        let found = self.goroutines("goroutine", least)?.all.into_iter().find(|goroutine| goroutine.id == id);
+        let missing = || Failure::hinted(format!("no goroutine {id}"), "goroutines lists their numbers");
+        let found = found.ok_or_else(missing)?;
+        if let Some(tid) = found.thread {
+            self.select(tid);
+            return Ok(Some(tid));
+        }
+        let (modules, _) = self.modules_now();
+        let runtime = modules.go_runtime().ok_or_else(missing)?;
+        let parked = self.process()?.parked(runtime, found.addr, id).ok_or_else(missing)?;
+        self.select_parked(parked)?;
+        Ok(None)
     }
 
     /// Walks and names what was copied.

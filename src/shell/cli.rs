@@ -115,6 +115,9 @@ enum Begin {
         /// Equal stacks once, with their threads
         #[arg(short, long)]
         group: bool,
+        /// The goroutines of a Go program instead; with -g counted by where they are
+        #[arg(long)]
+        goroutines: bool,
         /// So many frames of each
         #[arg(short = 'n', long, value_name = "N")]
         frames: Option<String>,
@@ -227,9 +230,10 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Plan
             plan.begin.extend(program);
             plan.take(options, matches);
         }
-        (Some(Begin::Stacks { process, group, frames, repeat, every, options }), Some(matches)) => {
+        (Some(Begin::Stacks { process, group, goroutines, frames, repeat, every, options }), Some(matches)) => {
             plan.begin = words_of("stacks", [("--frames", frames)], &[]);
             plan.begin.extend(group.then(|| "--group".to_owned()));
+            plan.begin.extend(goroutines.then(|| "--goroutines".to_owned()));
             plan.begin.push(process);
             // Each is an attach and a detach of its own: nothing of godbg stays in the process between two.
             let again = shlex::try_join(plan.begin.iter().map(String::as_str)).unwrap_or_default();
@@ -349,6 +353,7 @@ mod tests {
         let one = plan("godbg stacks -g -n 5 name");
         assert_eq!(one.begin, ["stacks", "--frames", "5", "--group", "name"]);
         assert!(one.batch && one.items.is_empty());
+        assert_eq!(plan("godbg stacks --goroutines 7").begin, ["stacks", "--goroutines", "7"]);
         let often = plan("godbg stacks 7 --repeat 3 --every 100ms --format json");
         let command = |text: &str| Item::Command(text.into());
         let (sleep, again) = (command("sleep 100ms"), command("stacks 7"));

@@ -335,8 +335,10 @@ impl Module {
         self.separate.get_or_init(|| {
             let (path, files) = (Path::new(&self.name), &*self.files);
             let mut separate = Separate::default();
+            // What is no file, the vDSO, has nothing beside it.
+            let is_file = !self.name.starts_with('[');
             let has_own = self.elf.has_section(".debug_info");
-            if !has_own {
+            if !has_own && is_file {
                 separate.debug = debug_file::find(&self.elf, path, files, &mut separate.missed);
             }
             let (elf, path) = match &separate.debug {

@@ -12,6 +12,7 @@ use crate::addr::{LinkAddr, LoadBias, Pid, RuntimeAddr};
 use crate::kernel::file_map::Identity;
 use crate::kernel::maps::{Mapping, Mappings};
 use crate::kernel::memory::Memory;
+use crate::kernel::proc;
 use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError, work_aside};
 
 /// A vDSO is a few pages; a mapping that pretends to be one is not read beyond this.
@@ -207,8 +208,11 @@ fn key(id: Identity) -> FileKey {
 /// The bytes of a mapping, none if they cannot be read.
 fn read_memory(pid: Pid, mapping: &Mapping) -> Vec<u8> {
     let mut bytes = vec![0; (mapping.end.0 - mapping.start.0).min(LONGEST_VDSO) as usize];
-    let got = Memory::open(pid, pid.leader()).map(|memory| memory.read_fast(mapping.start, &mut bytes));
-    bytes.truncate(got.ok().and_then(Result::ok).unwrap_or(0));
+    // A leader that has ended has no memory any more; the others have the same.
+    let others = || proc::tasks(pid).unwrap_or_default().into_iter();
+    let mut read = |tid| Memory::open(pid, tid).ok()?.read_fast(mapping.start, &mut bytes).ok().filter(|got| *got > 0);
+    let got = read(pid.leader()).or_else(|| others().find_map(read));
+    bytes.truncate(got.unwrap_or(0));
     bytes
 }
 

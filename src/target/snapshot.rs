@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::goroutines::{GoRuntime, GoThread};
+use super::goroutines::{GoRuntime, GoThread, ParkedGoroutine};
 use super::process::{Phase, Process};
 use super::stacks::{
     End, FrameRegisters, GoStep, HeldMemory, Limits, NamedStack, Namer, Stack, StackMemory, Unwinder, registers_of,
@@ -213,6 +213,25 @@ impl Process {
         let step = GoStep::default();
         step.begin(self.go_threads(go, &[tid]).pop().flatten());
         Unwinder::new(modules, mappings, &memory).with_step(&step).unwind(registers, limits)
+    }
+
+    /// The stack of a goroutine that is on no thread.
+    pub fn stack_of_parked(
+        &self,
+        goroutine: &ParkedGoroutine,
+        modules: &Modules,
+        mappings: &Mappings,
+        limits: Limits,
+    ) -> Stack {
+        let (memory, step) = (HeldMemory::of(self), GoStep::default());
+        let mut unwinder = Unwinder::new(modules, mappings, &memory).with_step(&step);
+        unwinder.unwind_from(goroutine.registers, goroutine.is_new, limits)
+    }
+
+    /// Where a goroutine of the held process goes on; `addr`: its `g`. `None`: there is none such any more.
+    pub fn parked(&self, go: &GoRuntime, addr: u64, id: u64) -> Option<ParkedGoroutine> {
+        // An error is that of a process that has ended.
+        go.parked(&*self.memory().ok()?, addr, id)
     }
 
     /// What Go's runtime knows of these threads of the held process.

@@ -65,7 +65,8 @@ fn threads_tell_which_goroutine_they_run() {
             .filter_map(|thread| Some((thread["tid"].as_i64()?, thread["goroutine"].as_u64()?)))
             .collect();
         let mut wanted = wanted;
-        (wanted.sort_unstable(), found.sort_unstable());
+        wanted.sort_unstable();
+        found.sort_unstable();
         assert!(!wanted.is_empty(), "{}", go.version);
         assert_eq!(found, wanted, "{}", go.version);
     }
@@ -95,11 +96,9 @@ fn a_stack_goes_from_c_to_go_to_c_to_go() {
             assert_eq!(found, wanted, "{what}");
             assert!(wanted.len() >= 4, "{what}: {wanted:?}");
             // C's parts: the outer one by the source, the inner one by gdb.
-            let place = |name: &str| names.iter().position(|found| found == name);
             let order = ["main.goInner", "runtime.cgocallback", "crosscall2", "runtime.asmcgocall", "main.callC"];
-            let inner = |name: &&str| place(name).is_none_or(|at| at > deeper);
             let mut at = deeper;
-            for name in order.iter().filter(|name| inner(name)) {
+            for name in order {
                 let next = names[at..].iter().position(|found| found == name);
                 at += next.unwrap_or_else(|| panic!("{what}: no {name} in {:?}", &names[at..]));
             }
@@ -136,4 +135,45 @@ fn by_gdb(pid: i32) -> Option<Vec<String>> {
         Some(rest.split_whitespace().next()?.to_owned())
     };
     Some(stack.lines().filter_map(name).collect())
+}
+
+#[test]
+fn a_parked_goroutine_can_be_looked_at_like_a_thread() {
+    for go in Go::all() {
+        for way in WAYS {
+            let program = Fixture::of_program(go.program("goroutines", way)).start();
+            let what = format!("{} {way:?}", go.version);
+            let all = replies(&program, "goroutines -s --with func lockAgain\n");
+            let row = &all[1]["goroutines"][0];
+            let (id, wanted) = (row["id"].as_u64().unwrap(), functions(row));
+            let script = format!(
+                "goroutine {id}\nbt\nregs rip rsp\nframe 3\nregs rip rsp\nprint $rsp > 0\nup\ngoroutine {id} regs rip rsp\nthread 1\nbt\n"
+            );
+            let said = replies(&program, &script);
+            let bt = &said[2];
+            assert_eq!((&bt["goroutine"], functions(bt)), (&id.into(), wanted), "{what}");
+            assert_eq!(bt["end"]["reason"], "outermost", "{what}");
+            // The registers are those that the frames were found by: each return address lies right below its caller's stack.
+            let register = |reply: &Value, index: usize| reply["registers"][index]["value"].as_u64();
+            assert_eq!(register(&said[3], 0), bt["frames"][0]["pc"].as_u64(), "{what}: {}", said[3]);
+            assert_eq!(register(&said[5], 0), bt["frames"][3]["pc"].as_u64(), "{what}: {}", said[5]);
+            assert!(register(&said[3], 1) < register(&said[5], 1), "{what}");
+            assert_eq!(said[8]["reply"]["registers"], said[3]["registers"], "{what}");
+            assert_eq!((said[7]["frame"].as_u64(), &said[10]["goroutine"]), (Some(4), &Value::Null), "{what}");
+            assert_ne!(functions(&said[10]), functions(bt), "{what}");
+            program.assert_beats();
+        }
+    }
+}
+
+#[test]
+fn stacks_of_goroutines_are_shown_without_attaching_by_hand() {
+    let Some(program) = Fixture::start_go("goroutines", &[]) else { return };
+    let pid = program.pid().to_string();
+    let said = Godbg::new().args(["stacks", "--goroutines", "--format", "json", &pid]).run().success();
+    let reply = said.json().remove(0)["reply"].take();
+    let rows = reply["goroutines"].as_array().unwrap();
+    assert!(rows.iter().any(|row| functions(row).iter().any(|name| name.ends_with(".lockAgain"))), "{reply}");
+    assert!(reply["pause_ms"].as_f64().is_some(), "{reply}");
+    program.assert_beats();
 }

@@ -205,8 +205,7 @@ impl Session {
 
     /// Where the selected frame is: within the call that it has made, if it is not the innermost.
     pub fn frame_pc(&self) -> Option<RuntimeAddr> {
-        let outer = self.outer_frame().map(|frame| RuntimeAddr(frame.general().rip.wrapping_sub(1)));
-        outer.or_else(|| self.pc())
+        self.frame_lookup().or_else(|| self.pc())
     }
 
     /// The file and line that bare lines are counted from: what was listed last since the process stopped, else where the

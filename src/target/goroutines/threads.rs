@@ -4,6 +4,8 @@ use super::layout::{G_M, Layout, SCHED_PC, SCHED_SP, STACK_HI};
 use super::runtime::{GoRuntime, TlsSlot};
 use crate::addr::RuntimeAddr;
 use crate::kernel::memory::Memory;
+use crate::symbols::unwind::{RBP, RIP, RSP};
+use crate::target::stacks::FrameRegisters;
 
 /// A thread of a Go program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -62,6 +64,32 @@ impl GoRuntime {
         own.zip(system)
             .map(|((addr, own), system)| Some(GoThread { calls_c, ..thread(layout, addr, own, &system?) }))
             .collect()
+    }
+}
+
+/// Where a goroutine goes on that is on no thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ParkedGoroutine {
+    /// Its number.
+    pub id: u64,
+    /// `rip`, `rsp` and `rbp`, as the runtime has noted them (`g.sched`).
+    pub registers: FrameRegisters,
+    /// Whether it stands at the very beginning of its function: it has not begun.
+    pub is_new: bool,
+}
+
+impl GoRuntime {
+    /// The goroutine whose `g` is at an address; `None`: it cannot be read, or is another one by now.
+    pub fn parked(&self, memory: &Memory, addr: u64, id: u64) -> Option<ParkedGoroutine> {
+        let g = words(memory, &[addr], g_size(&self.layout)).pop()??;
+        if g.at(self.layout.id) != id {
+            return None;
+        }
+        let (pc, sp, bp) = (g.at(SCHED_PC), g.at(SCHED_SP), g.at(self.layout.sched_bp));
+        let link = self.bias().link(RuntimeAddr(pc));
+        let is_new = self.tables()?.stack_rule(link).is_some_and(|rule| rule.entry == link);
+        let registers = FrameRegisters::default().with(RIP, pc).with(RSP, sp).with(RBP, bp);
+        Some(ParkedGoroutine { id, registers, is_new })
     }
 }
 

@@ -31,6 +31,15 @@ impl OuterFrame {
         OuterFrame { number, general, known }
     }
 
+    /// The same of what is on no thread, and so has no registers but those.
+    pub fn parked(number: usize, registers: &FrameRegisters) -> OuterFrame {
+        let mut frame = OuterFrame::new(number, &Registers::default(), registers);
+        for (index, _) in GENERAL.iter().enumerate().filter(|(_, name)| !unwind::NAMES.contains(name)) {
+            frame.known &= !(1 << index);
+        }
+        frame
+    }
+
     /// A register or a part of one; `None`: it is not known.
     pub fn get(&self, register: RegisterId) -> Option<u64> {
         match register.bank {
@@ -56,6 +65,9 @@ mod tests {
             OuterFrame::new(1, &thread, &FrameRegisters::default().with(unwind::RBX, 0x1234).with(unwind::RIP, 5));
         let get = |name| frame.get(RegisterId::parse(name).expect("a register"));
         assert_eq!((get("rbx"), get("bh"), get("pc"), get("fs_base")), (Some(0x1234), Some(0x12), Some(5), Some(9)));
+        let parked = OuterFrame::parked(0, &FrameRegisters::default().with(unwind::RSP, 6));
+        let get_parked = |name| parked.get(RegisterId::parse(name).expect("a register"));
+        assert_eq!((get_parked("rsp"), get_parked("fs_base"), get_parked("rax")), (Some(6), None, None));
         for name in ["rax", "eax", "al", "eflags", "cf", "orig_rax", "xmm0", "rsp"] {
             assert_eq!(get(name), None, "{name}");
         }

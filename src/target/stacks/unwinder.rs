@@ -95,8 +95,13 @@ impl<'a> Unwinder<'a> {
 
     /// The stack of a thread that has these registers.
     pub fn unwind(&mut self, start: FrameRegisters, limits: Limits) -> Stack {
+        self.unwind_from(start, true, limits)
+    }
+
+    /// The same of what is no thread. `interrupted`: it stands at that very instruction, and not behind a call.
+    pub fn unwind_from(&mut self, start: FrameRegisters, interrupted: bool, limits: Limits) -> Stack {
         let (mut frames, mut registers) = (Vec::new(), start);
-        let (mut found_by, mut interrupted) = (FoundBy::Registers, true);
+        let (mut found_by, mut interrupted) = (FoundBy::Registers, interrupted);
         let mut switches: Vec<(u64, u64)> = Vec::new();
         let most = limits.frames.min(depth_limit());
         let end = loop {
