@@ -162,7 +162,7 @@ impl Module {
         if !(*begin..*end).contains(&span.entry) {
             return None;
         }
-        let name = self.frames_at(addr).pop()?.function?;
+        let name = self.dwarf_frames(addr).pop()?.function?;
         Some(SymbolAt { name, start: LinkAddr(span.entry), end: LinkAddr(*end) })
     }
 
@@ -172,13 +172,7 @@ impl Module {
         if let Some(frames) = self.go().map(|go| go.frames_at(addr)).filter(|frames| !frames.is_empty()) {
             return frames;
         }
-        let mut frames = self.dwarf().map(|dwarf| dwarf.frames(addr.0)).unwrap_or_default();
-        if let Some((name, start)) = frames.last_mut().and_then(|last| last.function.as_mut().zip(last.start))
-            && self.dwarf().is_some_and(|dwarf| dwarf.is_cpp(addr.0))
-            && let Some(full) = self.symbols().with_parameters(start.0, name)
-        {
-            *name = full.into();
-        }
+        let mut frames = self.dwarf_frames(addr);
         // Hand-written code has lines but no functions.
         if frames.last().is_none_or(|last| last.function.is_none()) {
             let spot = frames.pop().and_then(|frame| frame.spot);
@@ -187,6 +181,18 @@ impl Module {
                 let start = symbol.as_ref().map(|symbol| symbol.start);
                 frames.push(SourceFrame { function: symbol.map(|symbol| symbol.name), start, spot, inlined: false });
             }
+        }
+        frames
+    }
+
+    /// What DWARF alone says, without asking symbol tables for an address.
+    fn dwarf_frames(&self, addr: LinkAddr) -> Vec<SourceFrame> {
+        let mut frames = self.dwarf().map(|dwarf| dwarf.frames(addr.0)).unwrap_or_default();
+        if let Some((name, start)) = frames.last_mut().and_then(|last| last.function.as_mut().zip(last.start))
+            && self.dwarf().is_some_and(|dwarf| dwarf.is_cpp(addr.0))
+            && let Some(full) = self.symbols().with_parameters(start.0, name)
+        {
+            *name = full.into();
         }
         frames
     }
