@@ -120,7 +120,7 @@ impl ThreadRow {
         goroutine: Option<u64>,
     ) -> ThreadRow {
         if let Some(place) = &mut facts.place {
-            place.code = Box::new(locations.code_place(place.pc));
+            *place.code = locations.code_place(place.pc);
         }
         let text = RowText {
             why: match (&facts.why, facts.late) {

@@ -118,7 +118,7 @@ impl Session {
     /// A report of a stop with the names and the line of the place where the thread stands.
     pub fn described(&mut self, mut report: StopReport) -> StopReport {
         if let Some(place) = &mut report.place {
-            place.code = Box::new(self.locations().code_place(place.pc));
+            *place.code = self.locations().code_place(place.pc);
             if let (Some(file), Some(line)) = (&place.code.file, place.code.line) {
                 place.code.source = self.source(file).ok().and_then(|source| Some(source.line(line)?.to_owned()));
             }
