@@ -137,6 +137,10 @@ fn general(text: &str, tids: &[i32], own: i32) -> String {
     for (index, pid) in started.iter().enumerate() {
         replace(&format!(r"\b{pid}\b"), &format!("<new{}>", index + 1));
     }
+    // How many of its own Go has is Go's affair, as is where its sources are.
+    replace(r"\bof \d+ goroutines", "of <n> goroutines");
+    replace(r"\(goroutines\): \d+ threads", "(goroutines): <n> threads");
+    replace(r"/\S*/src/(runtime|sync)/", "<goroot>/src/$1/");
     let prompt = prompt();
     let lines = text.lines().map(|line| match prompt.find(line) {
         // What follows a prompt is input: it must stay what it is.

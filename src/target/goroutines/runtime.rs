@@ -41,7 +41,9 @@ const MOST_FILES: usize = 512;
 impl GoRuntime {
     /// The runtime of a process; `None` if it has none, or one in which nothing is found.
     pub fn find(modules: &Modules) -> Option<GoRuntime> {
-        modules.iter().take(MOST_FILES).find_map(|loaded| {
+        // The kernel's own have no Go in them.
+        let files = modules.iter().filter(|loaded| !loaded.path().starts_with('['));
+        files.take(MOST_FILES).find_map(|loaded| {
             let (module, bias) = loaded.module()?;
             let tables = module.go()?;
             let (count_at, list_at) = by_code(module, tables).or_else(|| by_symbols(module))?;
