@@ -35,7 +35,9 @@ pub(super) const COMMAND: Command = Command {
 /// that has code in several places, because it is inlined or generic, stops in all of them. With `if` it stops only where the
 /// expression is not 0, with `thread N` only that thread. `-t`: gone after its first stop; `-H`: by a debug register, so that no
 /// text is changed; `-p`: where nothing has the name, it waits for a library that has it. A running process is held for a
-/// moment.
+/// moment. With several processes it is set in all that have the same file at the same place, as children have until they
+/// execute a program; then only if it has a name and no condition. Each process counts its own hits; `condition`, `ignore`,
+/// `on`, `enable` and `clear` change it in all.
 #[derive(clap::Parser)]
 struct Args {
     /// `LOC [if EXPR] [thread N] [-t] [-H] [-p]`

@@ -45,7 +45,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let (number, rest) = number_and_rest("condition", args.words.as_deref(), USAGE)?;
     let condition = if rest.is_empty() { None } else { Some(cx.session.compile(&rest)?) };
     let text = condition.as_ref().map(|condition| condition.text().to_owned());
-    cx.session.change_point(number, |one| *one.condition = condition)?;
+    cx.session.change_point(number, |one| one.condition.clone_from(&condition))?;
     let kind = cx.session.point_word(number);
     Ok(Outcome::Reply(Reply::new(Conditioned { number, kind, condition: text })))
 }

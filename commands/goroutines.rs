@@ -1,11 +1,14 @@
 //! `goroutines`: every goroutine of a Go program, one row each, filtered, grouped, or with its stack. A process that runs is held
 //! only while they are copied.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use rustc_hash::FxHashMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 use super::backtrace::show_pause;
 use crate::addr::{Pid, RuntimeAddr, Tid};
@@ -16,7 +19,7 @@ use crate::session::goroutines::{Filter, GroupBy, PlaceKind, filtered};
 use crate::session::page::{Column, Page, Span, Style, Table};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words};
 use crate::target::goroutines::{Depth, Goroutine, Goroutines};
-use crate::target::stacks::{NamedFrame, NamedStack};
+use crate::target::stacks::NamedFrame;
 
 pub(super) const COMMAND: Command = Command {
     name: "goroutines",
@@ -71,11 +74,35 @@ pub(super) struct Answer {
     /// How many could not be read.
     unreadable: usize,
     /// By rising number; null where they are grouped.
-    goroutines: Option<Vec<GoroutineRow>>,
+    goroutines: Option<Rows>,
     /// The largest first; null where they are not grouped.
     groups: Option<Vec<GroupRow>>,
-    #[serde(skip)]
+}
+
+/// Goroutines whose rows are made when they are shown: a hundred thousand would take more memory than all else.
+struct Rows {
+    all: Vec<Goroutine>,
     with_stacks: bool,
+}
+
+impl Serialize for Rows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.all.iter().map(|one| GoroutineRow::new(one, self.with_stacks)))
+    }
+}
+
+impl JsonSchema for Rows {
+    fn schema_name() -> Cow<'static, str> {
+        Vec::<GoroutineRow>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<GoroutineRow>::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 /// One goroutine.
@@ -120,8 +147,8 @@ struct LabelRow {
 #[derive(Clone, Serialize, JsonSchema)]
 pub(super) struct PlaceRow {
     pc: RuntimeAddr,
-    function: Option<std::sync::Arc<str>>,
-    file: Option<std::sync::Arc<str>>,
+    function: Option<Arc<str>>,
+    file: Option<Arc<str>>,
     line: Option<u32>,
 }
 
@@ -185,7 +212,7 @@ pub(super) fn depth(args: &Args) -> Depth {
 pub(super) fn shown(found: Goroutines, args: &Args) -> Answer {
     let Goroutines { process, version, held, all, unreadable } = found;
     let total = all.len();
-    let kept = filtered(all, &args.with, &args.without);
+    let mut kept = filtered(all, &args.with, &args.without);
     let found = kept.len();
     let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (goroutines, groups) = match &args.group {
@@ -196,11 +223,14 @@ pub(super) fn shown(found: Goroutines, args: &Args) -> Answer {
             };
             (None, Some(by.groups(kept).into_iter().take(limit).map(group).collect()))
         }
-        None => (Some(kept.into_iter().take(limit).map(|one| GoroutineRow::new(one, args.stacks)).collect()), None),
+        None => {
+            kept.truncate(limit);
+            (Some(Rows { all: kept, with_stacks: args.stacks }), None)
+        }
     };
     let pause_ms = held.map(|held| held.as_secs_f64() * 1e3);
     let version = Some(version).filter(|version| !version.is_empty());
-    Answer { process, version, pause_ms, total, found, unreadable, goroutines, groups, with_stacks: args.stacks }
+    Answer { process, version, pause_ms, total, found, unreadable, goroutines, groups }
 }
 
 impl PlaceRow {
@@ -229,8 +259,8 @@ impl PlaceRow {
 }
 
 impl GoroutineRow {
-    pub(super) fn new(one: Goroutine, with_stack: bool) -> GoroutineRow {
-        let place = |kind: PlaceKind| kind.frame(&one).map(PlaceRow::new);
+    pub(super) fn new(one: &Goroutine, with_stack: bool) -> GoroutineRow {
+        let place = |kind: PlaceKind| kind.frame(one).map(PlaceRow::new);
         let labels = one.labels.as_ref().map(|labels| {
             labels.iter().map(|(key, value)| LabelRow { key: key.clone(), value: value.clone() }).collect()
         });
@@ -248,7 +278,7 @@ impl GoroutineRow {
             parent: one.parent,
             labels,
             end: with_stack.then(|| one.stack.stack.end.into()),
-            frames: with_stack.then(|| SharedFrames(std::sync::Arc::new(NamedStack::clone(&one.stack.stack)))),
+            frames: with_stack.then(|| SharedFrames(one.stack.stack.clone())),
         }
     }
 
@@ -261,39 +291,27 @@ impl GoroutineRow {
         labels.map(|label| format!("{}={}", label.key, label.value)).collect::<Vec<_>>().join(" ")
     }
 
-    fn spans(&self, with_labels: bool) -> Vec<Span> {
-        let words = |place: &Option<PlaceRow>| place.as_ref().map(PlaceRow::words).unwrap_or_default();
-        let state = if self.thread.is_some() { Style::Good } else { Style::Plain };
-        let mut spans = vec![
-            self.id.to_string().into(),
-            Span::new(self.state(), state),
-            self.waiting_s.map(|s| duration::show(Duration::from_secs_f64(s))).unwrap_or_default().into(),
-            self.thread.map(|tid| tid.to_string()).unwrap_or_default().into(),
-            Span::new(words(&self.user), Style::Name),
-            self.start.as_ref().and_then(|start| start.function.as_deref()).unwrap_or_default().into(),
-            words(&self.creator).into(),
-        ];
-        if with_labels {
-            spans.push(self.labels().into());
-        }
-        spans
-    }
-
     /// `goroutine 7 [chan receive, 2.0 min]`, as Go's own traces have it.
-    pub(super) fn head(&self) -> Vec<Span> {
+    fn head(&self) -> Vec<Span> {
         let waiting = self.waiting_s.map(|s| format!(", {}", duration::show(Duration::from_secs_f64(s))));
         let thread = self.thread.map(|tid| format!(", thread {tid}"));
         let labels = self.labels();
-        let labels = if labels.is_empty() { labels } else { format!(" {labels}") };
-        vec![
+        let mut head = vec![
             Span::new(format!("goroutine {}", self.id), Style::Strong),
             format!(" [{}{}{}]", self.state(), waiting.unwrap_or_default(), thread.unwrap_or_default()).into(),
-            Span::new(labels, Style::Dim),
-        ]
+        ];
+        if !labels.is_empty() {
+            head.push(Span::new(format!(" {labels}"), Style::Dim));
+        }
+        head
     }
 
     pub(super) fn show_whole(&self, page: &mut Page) {
         page.spans(self.head());
+        self.show_stack(page);
+    }
+
+    fn show_stack(&self, page: &mut Page) {
         if let Some(frames) = &self.frames {
             frames.show(page);
         }
@@ -304,6 +322,94 @@ impl GoroutineRow {
     }
 }
 
+/// Texts that many rows have, each made once: by where the frame is in memory that the goroutines share.
+#[derive(Default)]
+struct Texts {
+    places: FxHashMap<*const NamedFrame, Span>,
+    starts: FxHashMap<*const NamedFrame, Span>,
+    states: FxHashMap<&'static str, Span>,
+    /// The runtime notes one time for all that a collection finds.
+    waits: FxHashMap<Duration, Span>,
+}
+
+impl Texts {
+    fn place(&mut self, frame: Option<&NamedFrame>, style: Style) -> Span {
+        let Some(frame) = frame else { return Span::default() };
+        let make = || Span::shared(PlaceRow::new(frame).words(), style);
+        let known = self.places.entry(frame).or_insert_with(make);
+        known.styled(style)
+    }
+
+    fn cells(&mut self, one: &Goroutine, with_labels: bool) -> Vec<Span> {
+        let state = one.wait_reason.unwrap_or(one.status.name());
+        let state = self.states.entry(state).or_insert_with(|| Span::shared(state, Style::Plain)).clone();
+        let style = if one.thread.is_some() { Style::Good } else { Style::Plain };
+        let start = PlaceKind::Start.frame(one).map_or_else(Span::default, |frame| {
+            let make = || Span::shared(frame.function.as_deref().unwrap_or_default(), Style::Plain);
+            self.starts.entry(frame).or_insert_with(make).clone()
+        });
+        let waiting = one.waiting.map_or_else(Span::default, |waiting| {
+            let make = || Span::shared(duration::show(waiting), Style::Plain);
+            self.waits.entry(waiting).or_insert_with(make).clone()
+        });
+        let mut cells = Vec::with_capacity(7 + usize::from(with_labels));
+        cells.extend([
+            one.id.to_string().into(),
+            state.styled(style),
+            waiting,
+            one.thread.map(|tid| tid.to_string()).unwrap_or_default().into(),
+            self.place(PlaceKind::User.frame(one), Style::Name),
+            start,
+            self.place(PlaceKind::Go.frame(one), Style::Plain),
+        ]);
+        if with_labels {
+            cells.push(GoroutineRow::new(one, false).labels().into());
+        }
+        cells
+    }
+}
+
+impl Rows {
+    fn show(&self, page: &mut Page) {
+        if self.with_stacks { self.show_stacks(page) } else { self.show_table(page) }
+    }
+
+    /// Stacks that many have are one part of the page.
+    fn show_stacks(&self, page: &mut Page) {
+        let mut known = FxHashMap::default();
+        for one in &self.all {
+            let row = GoroutineRow::new(one, true);
+            page.spans(row.head());
+            let key = (Arc::as_ptr(&one.stack), PlaceKind::Go.frame(one).map(std::ptr::from_ref), one.parent);
+            let make = || {
+                let mut stack = Page::default();
+                row.show_stack(&mut stack);
+                stack.line("");
+                Arc::new(stack)
+            };
+            page.share(known.entry(key).or_insert_with(make).clone());
+        }
+    }
+
+    fn show_table(&self, page: &mut Page) {
+        let with_labels = self.all.iter().any(|one| one.labels.is_some());
+        let mut columns = vec![
+            Column::right("ID"),
+            Column::left("STATE"),
+            Column::right("FOR"),
+            Column::left("THREAD"),
+            Column::shrinking("WHERE", 1),
+            Column::shrinking("BEGAN AS", 2),
+            Column::shrinking("MADE BY", 3),
+        ];
+        if with_labels {
+            columns.push(Column::shrinking("LABELS", 2));
+        }
+        let mut texts = Texts::default();
+        page.table(Table { columns, rows: self.all.iter().map(|one| texts.cells(one, with_labels)).collect() });
+    }
+}
+
 impl Answer {
     /// The first of its rows that is the one, and how long the process was held for it.
     pub(super) fn into_row(
@@ -311,7 +417,8 @@ impl Answer {
         is_it: &dyn Fn(&GoroutineRow) -> bool,
         missing: &str,
     ) -> anyhow::Result<(GoroutineRow, Option<f64>)> {
-        let found = self.goroutines.into_iter().flatten().find(|row| is_it(row));
+        let rows = self.goroutines.iter().flat_map(|rows| rows.all.iter().map(|one| (one, rows.with_stacks)));
+        let found = rows.map(|(one, with_stack)| GoroutineRow::new(one, with_stack)).find(|row| is_it(row));
         let total = self.total;
         let missing = || Failure::hinted(format!("{missing} among {total}"), "goroutines lists their numbers");
         Ok((found.ok_or_else(missing)?, self.pause_ms))
@@ -334,26 +441,8 @@ impl Show for Answer {
             };
             page.table(Table { columns, rows: groups.iter().map(row).collect() });
         }
-        if let Some(goroutines) = self.goroutines.as_ref().filter(|_| self.with_stacks) {
-            for one in goroutines {
-                one.show_whole(page);
-                page.line("");
-            }
-        } else if let Some(goroutines) = &self.goroutines {
-            let with_labels = goroutines.iter().any(|one| one.labels.is_some());
-            let mut columns = vec![
-                Column::right("ID"),
-                Column::left("STATE"),
-                Column::right("FOR"),
-                Column::left("THREAD"),
-                Column::shrinking("WHERE", 1),
-                Column::shrinking("BEGAN AS", 2),
-                Column::shrinking("MADE BY", 3),
-            ];
-            if with_labels {
-                columns.push(Column::shrinking("LABELS", 2));
-            }
-            page.table(Table { columns, rows: goroutines.iter().map(|one| one.spans(with_labels)).collect() });
+        if let Some(rows) = &self.goroutines {
+            rows.show(page);
         }
         page.line(self.count());
         show_pause(page, self.process, self.pause_ms);
@@ -364,7 +453,7 @@ impl Answer {
     /// `12 goroutines`, `3 of 12 goroutines`.
     fn count(&self) -> String {
         let noun = if self.total == 1 { "goroutine" } else { "goroutines" };
-        let shown = self.goroutines.as_ref().map_or(self.found, Vec::len);
+        let shown = self.goroutines.as_ref().map_or(self.found, |rows| rows.all.len());
         let unreadable = match self.unreadable {
             0 => String::new(),
             count => format!("; {count} could not be read"),

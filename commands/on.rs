@@ -52,7 +52,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         match command.as_str() {
             "" => {}
             "clear" => one.commands.clear(),
-            _ if one.commands.len() < MOST_COMMANDS => one.commands.push(command),
+            _ if one.commands.len() < MOST_COMMANDS => one.commands.push(command.clone()),
             _ => full = true,
         }
         commands.clone_from(one.commands);

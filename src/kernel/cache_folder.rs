@@ -1,12 +1,14 @@
 //! A folder of files that may be lost at any time: what godbg has worked out and wants to find again. Whatever another user
 //! could have put there is refused. Knows nothing of what the files hold.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::libc;
@@ -75,7 +77,9 @@ impl CacheFolder {
         let mut files = Vec::new();
         for entry in fs::read_dir(format!("/proc/self/fd/{}", self.folder.as_raw_fd()))?.take(100_000).flatten() {
             let Ok(about) = entry.metadata() else { continue };
-            if about.is_file() {
+            if is_left_over(&entry.file_name(), &about) {
+                unlinkat(&self.folder, entry.file_name().as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+            } else if about.is_file() {
                 files.push(((about.mtime(), about.mtime_nsec()), about.len(), entry.file_name()));
             }
         }
@@ -90,6 +94,15 @@ impl CacheFolder {
         }
         Ok(())
     }
+}
+
+/// Whether a file was begun (`NAME.PID.NUMBER`) by a process that ended before it was whole.
+fn is_left_over(name: &OsStr, about: &fs::Metadata) -> bool {
+    const LONG: Duration = Duration::from_secs(3600);
+    let parts: Vec<&str> = name.to_str().unwrap_or_default().rsplit('.').take(2).collect();
+    let is_unfinished = parts.len() == 2 && parts.iter().all(|part| part.parse::<u32>().is_ok());
+    let is_old = || about.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONG));
+    about.is_file() && is_unfinished && is_old()
 }
 
 /// A name that is no path and no folder.
@@ -132,6 +145,12 @@ mod tests {
         cache.write("three", &[3; 400]).expect("written");
         assert!(cache.read("one").is_ok() && cache.read("two").is_err() && cache.read("three").is_ok());
         assert!(cache.write("four", &[4; 600]).is_err());
+        // What a process has left that was killed while it wrote; what one writes now stays.
+        let begin = |name: &str| File::create(path.join(name)).expect("made");
+        begin("old.12.0").set_modified(std::time::UNIX_EPOCH).expect("changed");
+        drop(begin("new.12.0"));
+        cache.write("five", b"5").expect("written");
+        assert!(!path.join("old.12.0").exists() && path.join("new.12.0").exists());
         for name in ["", "../one", "a/b", ".", ".."] {
             assert!(cache.read(name).is_err() && cache.write(name, b"").is_err(), "{name}");
         }

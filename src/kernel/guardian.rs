@@ -1,6 +1,7 @@
 //! The small process that outlives godbg for a moment, should godbg be killed: starting it, and how it learns of the end. It
 //! is godbg's own program, in a session of its own so that no terminal's signal reaches it. Knows nothing of what it mends.
 
+use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -26,14 +27,15 @@ impl Leash {
     }
 }
 
-/// Starts a guardian for what a journal describes.
-pub fn start(journal: &Path) -> io::Result<Leash> {
+/// Starts a guardian for what a journal describes. It gets the open file as its standard output: at the path may be another
+/// one when it comes to work.
+pub fn start(path: &Path, journal: File) -> io::Result<Leash> {
     let (reader, writer) = pipe()?;
     // The file that runs now, whatever has become of its name.
     let mut command = Command::new("/proc/self/exe");
-    command.arg(WORD).arg(journal).current_dir("/");
+    command.arg(WORD).arg(path).current_dir("/");
     // Its end is taken by the wait for any child of this thread.
-    command.stdin(OwnedFd::from(reader)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    command.stdin(OwnedFd::from(reader)).stdout(journal).stderr(Stdio::null()).spawn()?;
     Ok(Leash { pipe: writer })
 }
 

@@ -2,9 +2,10 @@
 //! should godbg be killed. The page cache keeps what was written last whatever becomes of the writer. Knows bytes and
 //! words, not what they mean.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -24,26 +25,37 @@ const BYTES: usize = WORDS * 8;
 pub struct Journal {
     words: NonNull<AtomicU64>,
     path: PathBuf,
+    /// Device and inode: another journal may have taken this one's place.
+    identity: (u64, u64),
 }
 
 // SAFETY: the words are atomics in memory that is shared with other processes anyway.
 unsafe impl Send for Journal {}
 
 impl Journal {
-    /// Makes a new one, readable by its owner alone, in place of an old one.
-    pub fn create(path: &Path) -> io::Result<Journal> {
+    /// Makes a new one, readable by its owner alone, in place of an old one. The open file is for whoever inherits it.
+    pub fn create(path: &Path) -> io::Result<(Journal, File)> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         file.set_len(BYTES as u64)?;
-        Journal::map(&file, path)
+        Ok((Journal::map(&file, path)?, file))
     }
 
     /// Opens one that exists. One that belongs to another user, or is not as long as a journal, is refused.
     pub fn open(path: &Path) -> io::Result<Journal> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Journal::check(&OpenOptions::new().read(true).write(true).open(path)?, path)
+    }
+
+    /// The one that this process has inherited as its standard output, which was made at `path`. It is the very one, whatever
+    /// stands at `path` by now.
+    pub fn inherited(path: &Path) -> io::Result<Journal> {
+        Journal::check(&File::from(io::stdout().as_fd().try_clone_to_owned()?), path)
+    }
+
+    fn check(file: &File, path: &Path) -> io::Result<Journal> {
         let facts = file.metadata()?;
         if facts.uid() != geteuid().as_raw() {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
@@ -51,15 +63,16 @@ impl Journal {
         if facts.len() != BYTES as u64 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a journal of this godbg"));
         }
-        Journal::map(&file, path)
+        Journal::map(file, path)
     }
 
     fn map(file: &File, path: &Path) -> io::Result<Journal> {
+        let identity = identity(&file.metadata()?);
         let length = NonZeroUsize::new(BYTES).expect("not zero");
         // SAFETY: a new mapping at an address of the kernel's choice; the file is as long as it.
         let start =
             unsafe { mmap(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, file, 0) }?;
-        Ok(Journal { words: start.cast(), path: path.to_owned() })
+        Ok(Journal { words: start.cast(), path: path.to_owned(), identity })
     }
 
     /// Where it is.
@@ -83,10 +96,19 @@ impl Journal {
         self.word(index).store(value, Ordering::Release);
     }
 
-    /// Removes the file: there is nothing left to be undone.
-    pub fn remove(self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+    /// Whether it is still the one at its path: not removed, nor replaced by another one.
+    pub fn is_in_place(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|facts| identity(&facts) == self.identity)
     }
+
+    /// Removes the file: there is nothing left to be undone. Another one in its place stays.
+    pub fn remove(self) -> io::Result<()> {
+        if self.is_in_place() { std::fs::remove_file(&self.path) } else { Ok(()) }
+    }
+}
+
+fn identity(facts: &Metadata) -> (u64, u64) {
+    (facts.dev(), facts.ino())
 }
 
 impl Drop for Journal {
@@ -106,12 +128,17 @@ mod tests {
     fn what_one_writes_another_reads() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal");
-        let one = Journal::create(&path).expect("a journal");
+        let (one, _) = Journal::create(&path).expect("a journal");
         one.set(WORDS - 1, 7);
         let other = Journal::open(&path).expect("the same");
         assert_eq!(other.get(WORDS - 1), 7);
         drop(one);
-        other.remove().expect("removed");
+        let (next, _) = Journal::create(&path).expect("another one in its place");
+        assert!(next.is_in_place() && !other.is_in_place());
+        assert_eq!((next.get(WORDS - 1), other.get(WORDS - 1)), (0, 7));
+        other.remove().expect("not its business any more");
+        assert!(next.is_in_place());
+        next.remove().expect("removed");
         assert_eq!(Journal::open(&path).expect_err("gone").kind(), io::ErrorKind::NotFound);
         std::fs::write(&path, "short").expect("written");
         assert_eq!(Journal::open(&path).expect_err("short").kind(), io::ErrorKind::InvalidData);

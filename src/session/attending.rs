@@ -9,7 +9,7 @@ use super::failure::Interrupted;
 use super::hooks;
 use super::state::{Outcome, Session};
 use crate::kernel::own;
-use crate::target::{News, Process, Signal};
+use crate::target::{News, Process, Signal, StopReport};
 
 impl Session {
     /// Waits until the process is held or has ended, or until the deadline.
@@ -132,16 +132,34 @@ impl Session {
         self.bury();
     }
 
-    /// Runs what is to be run at a stop that no command waits for.
+    /// Runs what is to be run at stops that no command waits for: in the process that has stopped, whichever is the current
+    /// one.
     fn run_due_hooks(&mut self) {
-        let Some(report) = self.hook_due.take() else { return };
-        let after = hooks::after_stop(self, &report);
+        while let Some(report) = self.hooks_due.pop_front() {
+            let before = self.process.as_ref().map(Process::pid);
+            self.make_current(report.process);
+            if self.process.as_ref().is_some_and(|process| process.pid() == report.process) {
+                self.run_hooks(&report);
+            }
+            // Unless a command has chosen another one.
+            let stayed = self.process.as_ref().is_some_and(|process| process.pid() == report.process);
+            if let Some(before) = before.filter(|_| stayed) {
+                self.make_current(before);
+            }
+        }
+    }
+
+    fn run_hooks(&mut self, report: &StopReport) {
+        let after = hooks::after_stop(self, report);
         if after.goes_on
             && let Some(process) = &mut self.process
             && process.held().is_some()
         {
             // An error: it is ending, which comes next.
             let resumed = process.resume(false).is_ok() && process.held().is_none();
+            if resumed && self.settings.schedule_multiple {
+                self.resume_beside();
+            }
             if resumed && !after.silent {
                 self.tell(News::Resumed { process: report.process });
             }

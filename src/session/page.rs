@@ -28,22 +28,55 @@ pub enum Style {
 }
 
 /// A piece of text without control characters.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Span {
-    text: String,
+    text: Text,
     /// How to show it.
     pub style: Style,
 }
 
+#[derive(Clone, Debug)]
+enum Text {
+    Own(String),
+    Shared(Arc<str>),
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text::Own(String::new())
+    }
+}
+
+impl PartialEq for Span {
+    fn eq(&self, other: &Span) -> bool {
+        (self.text(), self.style) == (other.text(), other.style)
+    }
+}
+
+impl Eq for Span {}
+
 impl Span {
     /// Escapes `text` and gives it a style.
     pub fn new(text: impl AsRef<str>, style: Style) -> Span {
-        Span { text: escape(text.as_ref()), style }
+        Span { text: Text::Own(escape(text.as_ref())), style }
+    }
+
+    /// The same for a text that stands in many places: its clones are one text in memory.
+    pub fn shared(text: impl AsRef<str>, style: Style) -> Span {
+        Span { text: Text::Shared(escape(text.as_ref()).into()), style }
+    }
+
+    /// The same text in another style.
+    pub fn styled(&self, style: Style) -> Span {
+        Span { style, ..self.clone() }
     }
 
     /// The escaped text.
     pub fn text(&self) -> &str {
-        &self.text
+        match &self.text {
+            Text::Own(text) => text,
+            Text::Shared(text) => text,
+        }
     }
 }
 
@@ -178,9 +211,15 @@ pub fn is_hostile(c: char) -> bool {
         || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether a text is printable ASCII alone, as nearly all are: each of its bytes is harmless and one column wide.
+pub fn is_plain(text: &str) -> bool {
+    // Without a way out in the middle, so that many bytes are looked at at once.
+    text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte))
+}
+
 /// Writes hostile characters as `\n`, `\t`, `\r`, `\xNN` or `\u{N}`, and leaves all others alone.
 pub fn escape(text: &str) -> String {
-    if !text.chars().any(is_hostile) {
+    if is_plain(text) || !text.chars().any(is_hostile) {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -200,6 +239,15 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_printable_ascii_is_plain() {
+        assert!(is_plain("") && is_plain(" main.(*T).f at a/b.go:12~"));
+        for text in ["a\tb", "\x7f", "ä", "a\u{202e}", "\x1f"] {
+            assert!(!is_plain(text), "{text:?}");
+            assert_eq!(Span::shared(text, Style::Dim), Span::new(text, Style::Dim));
+        }
+    }
 
     #[test]
     fn no_control_character_comes_through() {

@@ -12,7 +12,7 @@ use crate::target::{self, FollowFork, Leaving, Newborn, News, Origin, Process, W
 /// A process of the session that is not the current one.
 pub(super) struct Beside {
     number: u32,
-    process: Process,
+    pub(super) process: Process,
     selected: Option<Tid>,
 }
 
@@ -126,7 +126,7 @@ impl Session {
         self.process.iter_mut().chain(self.beside.iter_mut().map(|beside| &mut beside.process))
     }
 
-    fn each_process_ref(&self) -> impl Iterator<Item = &Process> {
+    pub(super) fn each_process_ref(&self) -> impl Iterator<Item = &Process> {
         self.process.iter().chain(self.beside.iter().map(|beside| &beside.process))
     }
 
@@ -164,14 +164,19 @@ impl Session {
         let mut stopped = None;
         for index in 0..self.beside.len() {
             while let Some(news) = self.beside[index].process.next_news() {
-                let mut claimed = false;
+                let mut told = false;
                 if let News::Stopped(report) = &news {
                     self.beside[index].selected = Some(report.thread);
                     if together && waits && stopped.is_none() {
-                        (stopped, claimed) = (Some(index), self.claimed);
+                        (stopped, told) = (Some(index), self.claimed);
+                    }
+                    let process = &self.beside[index].process;
+                    if !told && hooks::has_commands(process, report) {
+                        told = hooks::is_silent(process, report);
+                        self.hooks_due.push_back(report.clone());
                     }
                 }
-                if !claimed && !self.forks.folds(&news, false) {
+                if !told && !self.forks.folds(&news, false) {
                     self.tell(news);
                 }
             }
@@ -213,21 +218,26 @@ impl Session {
         self.pass_on_news();
     }
 
-    /// Makes a change to breakpoints of these numbers in the other processes that have them: they were born with them.
-    pub(super) fn change_beside(&mut self, numbers: &[u32], change: impl Fn(&mut Process, u32) -> target::Result<()>) {
-        for Beside { process, .. } in &mut self.beside {
-            let has = |number: &&u32| process.breakpoints().iter().any(|one| one.number == **number);
-            let theirs: Vec<u32> = numbers.iter().filter(has).copied().collect();
-            let ran = process.held().is_none();
-            // An error: it has ended, which is told.
-            let Some(Ok(report)) = (!theirs.is_empty()).then(|| process.interrupt(Why::Interrupt)) else { continue };
-            // One that cannot be changed (debug registers) stays as it was there.
-            theirs.into_iter().for_each(|number| drop(change(process, number)));
-            if ran && report.also.is_empty() {
-                let _ = process.resume(false);
-            }
+    /// Makes a change to one of the other processes, which is held for it if it runs. A signal that arrives in that moment and
+    /// would have stopped the process does so.
+    pub(super) fn briefly_beside(&mut self, index: usize, change: impl FnOnce(&mut Process)) {
+        let process = &mut self.beside[index].process;
+        let ran = process.held().is_none();
+        // An error: it has ended, which is told.
+        let Ok(report) = process.interrupt(Why::Interrupt) else { return };
+        change(process);
+        if ran && report.also.is_empty() {
+            let _ = process.resume(false);
+        } else if ran {
+            self.tell(News::Stopped(report));
         }
-        self.pass_on_news();
+    }
+
+    /// Makes this process the current one, if it is one of the session's.
+    pub(super) fn make_current(&mut self, pid: Pid) {
+        if let Some(index) = self.beside.iter().position(|beside| beside.process.pid() == pid) {
+            self.swap_in(index);
+        }
     }
 
     /// A process whose only thread waits for a child that is held would wait for ever.
@@ -419,7 +429,7 @@ impl Session {
                 self.selected = Some(report.thread);
                 if !told && hooks::has_commands(process, report) {
                     told = hooks::is_silent(process, report);
-                    self.hook_due = Some(report.clone());
+                    self.hooks_due.push_back(report.clone());
                 }
             }
             let has_terminal = process.has_terminal();

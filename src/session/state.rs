@@ -1,7 +1,7 @@
 //! The session itself: the current process, the selected thread, the settings, and what commands ask of them. What
 //! changes the process as a whole is in `control`, waits in `attending`, several processes in `processes`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,8 +137,8 @@ pub struct Session {
     pub(super) forks: Forks,
     /// Whether the command at hand tells of the process's stop or end itself, so that no event has to.
     pub(super) claimed: bool,
-    /// A stop of the background at which commands are to be run.
-    pub(super) hook_due: Option<StopReport>,
+    /// Stops of the background at which commands are to be run.
+    pub(super) hooks_due: VecDeque<StopReport>,
 }
 
 /// A process whose mappings cannot be read has no names.
@@ -190,7 +190,7 @@ impl Session {
             requested: Instant::now(),
             forks: Forks::default(),
             claimed: false,
-            hook_due: None,
+            hooks_due: VecDeque::new(),
         })
     }
 

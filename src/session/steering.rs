@@ -93,7 +93,10 @@ impl Session {
     /// Sets a breakpoint, watchpoint or tracepoint: its number, and how long a running process was held for it.
     pub fn add_breakpoint(&mut self, new: NewBreakpoint) -> anyhow::Result<(u32, Option<Duration>)> {
         let number = self.process()?.next_breakpoint_number();
-        let added = self.briefly(|process| process.add_breakpoint(number, new));
+        let added = self.briefly(|process| process.add_breakpoint(number, new.clone()));
+        if added.is_ok() {
+            self.set_beside(number, &new);
+        }
         if !self.point_numbers().contains(&number) && added.is_err() {
             self.rules.take_back_number(number);
         }
@@ -108,9 +111,10 @@ impl Session {
             all.into_iter().map(|new| (process.next_breakpoint_number(), new)).collect();
         let numbers = numbered.iter().map(|(number, _)| *number).collect();
         let set = |process: &mut Process| {
-            numbered.into_iter().try_for_each(|(number, new)| process.add_breakpoint(number, new))
+            numbered.iter().try_for_each(|(number, new)| process.add_breakpoint(*number, new.clone()))
         };
         let ((), held) = self.briefly(set)?;
+        numbered.iter().for_each(|(number, new)| self.set_beside(*number, new));
         Ok((numbers, held))
     }
 

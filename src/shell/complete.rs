@@ -73,7 +73,9 @@ pub fn spot(commands: Commands, before: &str) -> Spot {
         shlex::split(&before[..start]).map_or_else(Vec::new, |words| command_wants(commands, &words, &word, 0))
     };
     let mut spot = Spot { start, word, wants };
-    if spot.wants.iter().any(|want| matches!(want, Want::Place | Want::Symbol)) {
+    // `[stack]` is a name as it stands.
+    let is_mapping = spot.word.starts_with('[') && spot.wants.contains(&Want::Mapping);
+    if !is_mapping && spot.wants.iter().any(|want| matches!(want, Want::Place | Want::Symbol)) {
         spot.begin_at_name();
     }
     spot

@@ -1,5 +1,6 @@
 //! Pages as text: tables aligned and fitted to a width, colours where they are wanted. Pure; refuses to know screens.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use owo_colors::{OwoColorize, Style as Paint};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::session::Failure;
-use crate::session::page::{Align, Column, Item, Page, Span, Style, Table};
+use crate::session::page::{Align, Column, Item, Page, Span, Style, Table, is_plain};
 
 /// How to render.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,23 +36,46 @@ const HANG: usize = 2;
 
 /// A page as lines of text, each with its newline.
 pub fn page(page: &Page, look: Look) -> String {
+    let mut all = String::new();
+    in_pieces(page, look, &mut |piece| {
+        // Mostly there is one piece, which is then all.
+        if all.is_empty() { std::mem::swap(&mut all, piece) } else { all.push_str(piece) }
+    });
+    all
+}
+
+/// A piece is at least so long, bytes, unless it is the last.
+const PIECE: usize = 64 << 10;
+
+/// The same in pieces of whole lines: a hundred thousand rows are never all in memory as text.
+pub fn in_pieces(page: &Page, look: Look, piece: &mut dyn FnMut(&mut String)) {
     let mut out = String::new();
-    let mut shared: HashMap<*const Page, Range<usize>> = HashMap::new();
+    let mut spill = |out: &mut String, least: usize| {
+        if out.len() >= least {
+            piece(out);
+            out.clear();
+        }
+    };
+    // A page that stands in one place only is not kept.
+    let mut shared: HashMap<*const Page, String> = HashMap::new();
     for item in page.items() {
         match item {
             Item::Line(spans) => line(&mut out, spans, look),
-            Item::Table(rows) => table(&mut out, rows, look),
-            Item::Shared(other) => match shared.get(&Arc::as_ptr(other)) {
-                Some(known) => out.extend_from_within(known.clone()),
-                None => {
-                    let begin = out.len();
-                    out.push_str(&self::page(other, look));
-                    shared.insert(Arc::as_ptr(other), begin..out.len());
-                }
-            },
+            Item::Table(rows) => table(&mut out, rows, look, &mut |out| spill(out, PIECE)),
+            Item::Shared(other) if Arc::strong_count(other) == 1 => out.push_str(&self::page(other, look)),
+            Item::Shared(other) => {
+                let known = shared.entry(Arc::as_ptr(other)).or_insert_with(|| self::page(other, look));
+                out.push_str(known);
+            }
         }
+        spill(&mut out, PIECE);
     }
-    out
+    spill(&mut out, 1);
+}
+
+/// How many columns a text takes.
+fn width_of(text: &str) -> usize {
+    if is_plain(text) { text.len() } else { text.width() }
 }
 
 /// A failure as its `error:` and `hint:` lines. `place` is `FILE:LINE: COMMAND` where a script failed.
@@ -66,9 +90,9 @@ pub fn failure(failure: &Failure, place: Option<&str>, look: Look) -> String {
 }
 
 /// The beginning of a text that takes at most `width` columns, with `…` where something was cut off.
-pub fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
+pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if width_of(text) <= width {
+        return text.into();
     }
     let mut out = String::new();
     let mut used = 0;
@@ -80,26 +104,26 @@ pub fn cut(text: &str, width: usize) -> String {
         out.push(c);
     }
     out.extend((width > 0).then_some('…'));
-    out
-}
-
-fn push_line(out: &mut String, parts: impl IntoIterator<Item = String>) {
-    out.extend(parts);
-    out.push('\n');
+    out.into()
 }
 
 /// A line, in as many rows as it needs.
 fn line(out: &mut String, spans: &[Span], look: Look) {
+    if look.width.is_none() {
+        spans.iter().for_each(|span| push_painted(out, span.text(), span.style, look.color));
+        out.push('\n');
+        return;
+    }
     let text: String = spans.iter().map(Span::text).collect();
     let (rows, indent) = wrap(&text, look.width);
     for (index, row) in rows.into_iter().enumerate() {
-        out.extend(std::iter::repeat_n(' ', if index == 0 { 0 } else { indent }));
+        push_blanks(out, if index == 0 { 0 } else { indent });
         let mut at = 0;
         for span in spans {
             // A row ends at blanks, so that it never ends within a character.
             let (from, to) = (row.start.max(at), row.end.min(at + span.text().len()));
             if from < to {
-                out.push_str(&paint(&text[from..to], span.style, look.color));
+                push_painted(out, &text[from..to], span.style, look.color);
             }
             at += span.text().len();
         }
@@ -113,7 +137,7 @@ fn wrap(text: &str, width: Option<usize>) -> (Vec<Range<usize>>, usize) {
     let lead = text.len() - text.trim_start_matches(' ').len();
     let indent = lead + HANG;
     // In less than that there is no room for words.
-    let width = width.filter(|width| *width >= indent + LATE_LEAST && text.width() > *width);
+    let width = width.filter(|width| *width >= indent + LATE_LEAST && width_of(text) > *width);
     let Some(width) = width else { return (std::iter::once(0..text.len()).collect(), indent) };
     let (mut rows, mut start) = (Vec::new(), 0);
     while let Some((end, next)) = break_at(text, start, lead, if start == 0 { width } else { width - indent }) {
@@ -126,7 +150,7 @@ fn wrap(text: &str, width: Option<usize>) -> (Vec<Range<usize>>, usize) {
 
 /// Where the row that begins at `start` ends and where the next begins. `None`: all that is left fits, or is one word.
 fn break_at(text: &str, start: usize, lead: usize, room: usize) -> Option<(usize, usize)> {
-    if text[start..].width() <= room {
+    if width_of(&text[start..]) <= room {
         return None;
     }
     let (mut last, mut last_wide) = (None, None);
@@ -134,7 +158,7 @@ fn break_at(text: &str, start: usize, lead: usize, room: usize) -> Option<(usize
     while let Some(found) = text[at..].find(' ') {
         let end = at + found;
         let next = end + text[end..].len() - text[end..].trim_start_matches(' ').len();
-        let used = text[start..end].width();
+        let used = width_of(&text[start..end]);
         if next == text.len() || (used > room && last.is_some()) {
             break;
         }
@@ -167,25 +191,41 @@ pub fn paint(text: &str, style: Style, color: bool) -> String {
     text.style(paint).to_string()
 }
 
-fn table(out: &mut String, table: &Table, look: Look) {
-    let widths = fit(&table.columns, natural_widths(table), look.width);
-    if table.columns.iter().any(|column| !column.header.is_empty()) {
-        let headers: Vec<Span> = table.columns.iter().map(|column| Span::new(&column.header, Style::Strong)).collect();
-        push_line(out, [row(&headers, &table.columns, &widths, look)]);
-    }
-    for spans in &table.rows {
-        for part in parts(spans, &table.columns, &widths) {
-            push_line(out, [row(&part, &table.columns, &widths, look)]);
-        }
+fn push_blanks(out: &mut String, mut count: usize) {
+    const BLANKS: &str = "                                                                ";
+    while count > 0 {
+        let some = count.min(BLANKS.len());
+        out.push_str(&BLANKS[..some]);
+        count -= some;
     }
 }
 
-/// A row as the rows that its last cell needs, if that is one that wraps.
-fn parts(spans: &[Span], columns: &[Column], widths: &[usize]) -> Vec<Vec<Span>> {
-    let (Some((last, others)), Some(width)) = (spans.split_last(), widths.last()) else { return Vec::new() };
-    if !columns.last().is_some_and(|column| column.wraps) {
-        return vec![spans.to_vec()];
+fn push_painted(out: &mut String, text: &str, style: Style, color: bool) {
+    if color { out.push_str(&paint(text, style, color)) } else { out.push_str(text) }
+}
+
+/// `spill` is called between rows.
+fn table(out: &mut String, table: &Table, look: Look, spill: &mut dyn FnMut(&mut String)) {
+    let widths = fit(&table.columns, natural_widths(table), look.width);
+    if table.columns.iter().any(|column| !column.header.is_empty()) {
+        let headers: Vec<Span> = table.columns.iter().map(|column| Span::new(&column.header, Style::Strong)).collect();
+        row(out, &headers, &table.columns, &widths, look);
     }
+    let wraps = table.columns.last().is_some_and(|column| column.wraps);
+    for spans in &table.rows {
+        if wraps {
+            let parts = parts(spans, &widths);
+            parts.iter().for_each(|part| row(out, part, &table.columns, &widths, look));
+        } else {
+            row(out, spans, &table.columns, &widths, look);
+        }
+        spill(out);
+    }
+}
+
+/// A row as the rows that its last cell needs, which is one that wraps.
+fn parts(spans: &[Span], widths: &[usize]) -> Vec<Vec<Span>> {
+    let (Some((last, others)), Some(width)) = (spans.split_last(), widths.last()) else { return Vec::new() };
     let (text, mut start) = (last.text(), 0);
     let mut rows = vec![others.to_vec()];
     while let Some((end, next)) = break_at(text, start, 0, *width) {
@@ -198,8 +238,8 @@ fn parts(spans: &[Span], columns: &[Column], widths: &[usize]) -> Vec<Vec<Span>>
 }
 
 fn natural_widths(table: &Table) -> Vec<usize> {
-    let cells = |at: usize| table.rows.iter().filter_map(move |row| row.get(at)).map(|span| span.text().width());
-    table.columns.iter().enumerate().map(|(at, column)| cells(at).fold(column.header.width(), usize::max)).collect()
+    let cells = |at: usize| table.rows.iter().filter_map(move |row| row.get(at)).map(|span| width_of(span.text()));
+    table.columns.iter().enumerate().map(|(at, column)| cells(at).fold(width_of(&column.header), usize::max)).collect()
 }
 
 /// Makes columns narrower until a row fits. Those that shrink early go down first and are left out before the others
@@ -243,22 +283,22 @@ fn row_width(widths: &[usize]) -> usize {
     (shown.clone().sum::<usize>() + GAP * shown.count()).saturating_sub(GAP)
 }
 
-fn row(spans: &[Span], columns: &[Column], widths: &[usize], look: Look) -> String {
-    let mut out = String::new();
+/// Adds a row.
+fn row(out: &mut String, spans: &[Span], columns: &[Column], widths: &[usize], look: Look) {
     let mut owed = 0;
     for ((span, column), width) in spans.iter().zip(columns).zip(widths).filter(|(_, width)| **width > 0) {
         let text = cut(span.text(), *width);
-        let padding = width - text.width().min(*width);
+        let padding = width - width_of(&text).min(*width);
         let before = if column.align == Align::Right { padding } else { 0 };
         if !text.is_empty() {
-            out.extend(std::iter::repeat_n(' ', owed + before));
-            out.push_str(&paint(&text, span.style, look.color));
+            push_blanks(out, owed + before);
+            push_painted(out, &text, span.style, look.color);
             owed = padding - before + GAP;
         } else {
             owed += padding + GAP;
         }
     }
-    out
+    out.push('\n');
 }
 
 #[cfg(test)]
@@ -295,6 +335,25 @@ mod tests {
              *   1  1311  a quite long name  0x46d0f4 runtime.futex+0x23\n\
              \u{20}  12  1312  日本語の名前\n"
         );
+    }
+
+    #[test]
+    fn a_long_page_comes_in_pieces_of_whole_lines() {
+        let row = |number: usize| vec![Span::from(number.to_string()), Span::shared("x".repeat(70), Style::Name)];
+        let mut long = Page::default();
+        let part = Arc::new(sample());
+        long.share(part.clone());
+        long.table(Table { columns: vec![Column::right("#"), Column::left("X")], rows: (0..5000).map(row).collect() });
+        long.share(part.clone());
+        let mut pieces = Vec::new();
+        in_pieces(&long, Look::default(), &mut |piece| pieces.push(std::mem::take(piece)));
+        assert!(pieces.len() > 4 && pieces.iter().all(|piece| piece.ends_with('\n') && piece.len() < 2 * PIECE));
+        let whole = page(&long, Look::default());
+        assert_eq!(pieces.concat(), whole);
+        assert_eq!(whole.lines().count(), 5001 + 2 * 3);
+        let sample = page(&part, Look::default());
+        assert!(whole.starts_with(&sample) && whole.ends_with(&sample));
+        assert!(whole.lines().all(|line| !line.ends_with(' ')));
     }
 
     #[test]

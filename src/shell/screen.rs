@@ -129,12 +129,24 @@ impl Screen {
     }
 
     fn page(&self, page: &Page) {
-        self.write(&render::page(page, self.look()));
+        let look = self.look();
+        let mut stdout = io::stdout().lock();
+        let mut written = Ok(());
+        render::in_pieces(page, look, &mut |piece| {
+            if written.is_ok() {
+                written = stdout.write_all(piece.as_bytes());
+            }
+        });
+        self.remember(written.and_then(|()| stdout.flush()));
     }
 
     fn write(&self, text: &str) {
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        self.remember(written);
+    }
+
+    fn remember(&self, written: io::Result<()>) {
         if let Err(error) = written {
             lock(&self.lost).get_or_insert(error);
         }

@@ -27,6 +27,7 @@ pub use facts::{
     SymbolSource,
 };
 pub use module::{Module, Segment};
+pub use parallel::work_aside;
 pub use pattern::NamePattern;
 pub use section::Section;
 pub use store::{FileKey, Store};

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::debug_file::{self, DebugFile, Missed};
@@ -15,7 +16,7 @@ use super::symtab::{Symbols, Table};
 use super::unwind::UnwindTables;
 use super::{
     Bytes, Files, FunctionFound, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result, Section,
-    SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, plt,
+    SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, parallel, plt,
 };
 use crate::addr::LinkAddr;
 
@@ -47,6 +48,8 @@ pub struct Module {
     remembered: OnceLock<Option<Index>>,
     go: OnceLock<Option<GoTables>>,
     unwind: OnceLock<UnwindTables>,
+    /// Whether somebody has been sent to prepare the names.
+    prepared: AtomicBool,
 }
 
 /// Files beside the module's own.
@@ -88,6 +91,7 @@ impl Module {
             remembered: OnceLock::new(),
             go: OnceLock::new(),
             unwind: OnceLock::new(),
+            prepared: AtomicBool::new(false),
         })
     }
 
@@ -132,13 +136,34 @@ impl Module {
         self.elf.bytes().get(begin..usize::try_from(segment.file_offset.checked_add(end)?).ok()?)
     }
 
-    /// The symbol that covers an address, by the cheapest table that has it.
+    /// The symbol that covers an address, by the cheapest table that has it. A function has the name that [`Module::frames_at`]
+    /// gives it.
     pub fn symbol_at(&self, addr: LinkAddr) -> Option<SymbolAt> {
         if let Some(symbol) = self.go().and_then(|go| go.symbol_at(addr)) {
             return Some(symbol);
         }
         let symbols = self.symbols();
-        symbols.find(addr.0).map(|symbol| symbols.fact(symbol))
+        let Some(symbol) = symbols.find(addr.0) else { return self.function_by_dwarf(addr) };
+        let mut fact = symbols.fact(symbol);
+        // Of several names for one address the one that stands in the source is that of the stack's listings.
+        if symbols.may_have_other_name(symbol)
+            && let Some(function) = self.function_by_dwarf(addr).filter(|function| function.start == fact.start)
+        {
+            fact.name = function.name;
+        }
+        Some(fact)
+    }
+
+    /// The function that has the code at an address, where it is one piece that begins at the function's entry.
+    fn function_by_dwarf(&self, addr: LinkAddr) -> Option<SymbolAt> {
+        let dwarf = self.dwarf()?;
+        let span = dwarf.span(addr.0)?;
+        let (begin, end) = span.ranges.iter().find(|(begin, end)| (*begin..*end).contains(&addr.0))?;
+        if !(*begin..*end).contains(&span.entry) {
+            return None;
+        }
+        let name = self.dwarf_frames(addr).pop()?.function?;
+        Some(SymbolAt { name, start: LinkAddr(span.entry), end: LinkAddr(*end) })
     }
 
     /// The functions at an address with their lines, the innermost first; the last is the one that has the code. Empty if
@@ -147,7 +172,7 @@ impl Module {
         if let Some(frames) = self.go().map(|go| go.frames_at(addr)).filter(|frames| !frames.is_empty()) {
             return frames;
         }
-        let mut frames = self.dwarf().map(|dwarf| dwarf.frames(addr.0)).unwrap_or_default();
+        let mut frames = self.dwarf_frames(addr);
         // Hand-written code has lines but no functions.
         if frames.last().is_none_or(|last| last.function.is_none()) {
             let spot = frames.pop().and_then(|frame| frame.spot);
@@ -156,6 +181,18 @@ impl Module {
                 let start = symbol.as_ref().map(|symbol| symbol.start);
                 frames.push(SourceFrame { function: symbol.map(|symbol| symbol.name), start, spot, inlined: false });
             }
+        }
+        frames
+    }
+
+    /// What DWARF alone says, without asking symbol tables for an address.
+    fn dwarf_frames(&self, addr: LinkAddr) -> Vec<SourceFrame> {
+        let mut frames = self.dwarf().map(|dwarf| dwarf.frames(addr.0)).unwrap_or_default();
+        if let Some((name, start)) = frames.last_mut().and_then(|last| last.function.as_mut().zip(last.start))
+            && self.dwarf().is_some_and(|dwarf| dwarf.is_cpp(addr.0))
+            && let Some(full) = self.symbols().with_parameters(start.0, name)
+        {
+            *name = full.into();
         }
         frames
     }
@@ -182,13 +219,13 @@ impl Module {
             return found;
         }
         let quick = || index::functions_without(self.dwarf(), self.symbols(), wanted);
-        let named = match self.index.get().or_else(|| self.remembered_index()) {
+        let named = match self.known_index() {
             Some(index) => index.functions(wanted),
             None => quick().unwrap_or_else(|| self.index().functions(wanted)),
         };
-        let found =
-            named.iter().flat_map(|(name, places)| places.iter().map(|place| self.function(name.clone(), place)));
-        let mut found: Vec<FunctionFound> = found.collect();
+        let each: Vec<(&Arc<str>, &Place)> =
+            named.iter().flat_map(|(name, places)| places.iter().map(move |place| (name, place))).collect();
+        let mut found = parallel::map(&each, |(name, place)| self.function(Arc::clone(name), place));
         found.sort_by_key(|function| (function.entry, function.inlined));
         // A symbol's aliases, and constructors that are one code.
         found.dedup_by(|later, kept| later.entry == kept.entry && later.inlined == kept.inlined);
@@ -217,7 +254,13 @@ impl Module {
             return places;
         }
         let Some(dwarf) = self.dwarf() else { return LinePlaces::default() };
-        let mut hits = dwarf.line_hits(&|path| is_path(path, file), line);
+        let wanted = dwarf::plain_path(file);
+        let is_wanted = |path: &str| is_path(path, &wanted);
+        let units = match self.known_index() {
+            Some(index) => index.units_of(&is_wanted),
+            None => dwarf.units_of(&is_wanted),
+        };
+        let mut hits = dwarf.line_hits(&is_wanted, &units, line);
         hits.sort_by_key(|hit| hit.addr);
         let mut found = LinePlaces { line: hits.first().map_or(line, |hit| hit.spot.line), ..LinePlaces::default() };
         found.files = hits.iter().map(|hit| hit.spot.file.clone()).collect();
@@ -256,7 +299,10 @@ impl Module {
     pub fn sources(&self) -> Vec<Arc<str>> {
         match self.go() {
             Some(go) => go.sources(),
-            None => self.dwarf().map(Dwarf::sources).unwrap_or_default(),
+            None => match self.known_index() {
+                Some(index) => index.sources(),
+                None => self.dwarf().map(Dwarf::sources).unwrap_or_default(),
+            },
         }
     }
 
@@ -295,8 +341,10 @@ impl Module {
         self.separate.get_or_init(|| {
             let (path, files) = (Path::new(&self.name), &*self.files);
             let mut separate = Separate::default();
+            // What is no file, the vDSO, has nothing beside it.
+            let is_file = !self.name.starts_with('[');
             let has_own = self.elf.has_section(".debug_info");
-            if !has_own {
+            if !has_own && is_file {
                 separate.debug = debug_file::find(&self.elf, path, files, &mut separate.missed);
             }
             let (elf, path) = match &separate.debug {
@@ -366,6 +414,17 @@ impl Module {
         self.index();
     }
 
+    /// Whether [`Module::prepare_names`] has work to do that a later session need not do again. Says so once.
+    pub fn wants_names_prepared(&self) -> bool {
+        let wants = || self.go().is_none() && self.key().is_some() && self.known_index().is_none();
+        !self.prepared.load(Ordering::Relaxed) && wants() && !self.prepared.swap(true, Ordering::Relaxed)
+    }
+
+    /// The names, if they are there without being built.
+    fn known_index(&self) -> Option<&Index> {
+        self.index.get().or_else(|| self.remembered_index())
+    }
+
     fn index(&self) -> &Index {
         if let Some(index) = self.remembered_index() {
             return index;
@@ -384,7 +443,11 @@ impl Module {
     fn remembered_index(&self) -> Option<&Index> {
         let ask = || {
             let key = self.key()?;
-            Index::remembered(&*self.files, &key_name(key), key)
+            let index = Index::remembered(&*self.files, &key_name(key), key)?;
+            if let Some(dwarf) = self.dwarf() {
+                dwarf.know_ranges(|| index.ranges());
+            }
+            Some(index)
         };
         self.remembered.get_or_init(ask).as_ref().or_else(|| self.index.get())
     }

@@ -1,12 +1,27 @@
 //! Work on many things by all processors. Knows nothing of what the work is.
 
+use std::cell::Cell;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+thread_local! {
+    static IS_ASIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Leaves half of the processors to others from now on, in what this thread does: nobody waits for it.
+pub fn work_aside() {
+    IS_ASIDE.set(true);
+}
+
+fn processors() -> usize {
+    let all = thread::available_parallelism().map_or(1, NonZero::get);
+    if IS_ASIDE.get() { all / 2 } else { all }.max(1)
+}
+
 /// The results of `work` on each item, in the order of the items. Runs on this thread alone if there is one processor or one item.
 pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    let processors = processors().min(items.len());
     if processors < 2 {
         return items.iter().map(work).collect();
     }
@@ -36,7 +51,7 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<
 
 /// Ranges that together are `0..length`, a few for each processor, none shorter than `least` but the last.
 pub fn pieces(length: usize, least: usize) -> Vec<std::ops::Range<usize>> {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let processors = processors();
     let size = length.div_ceil(processors * 4).max(least).max(1);
     (0..length).step_by(size).map(|begin| begin..(begin + size).min(length)).collect()
 }

@@ -163,9 +163,29 @@ impl Symbols {
         self.all.iter()
     }
 
-    /// The narrowest symbol over an address.
+    /// The narrowest symbol over an address, else the function that ends there: behind a call that never returns, which is
+    /// a function's last instruction, the address to return to is already outside.
     pub fn find(&self, addr: u64) -> Option<&Symbol> {
-        self.cover.find(addr).and_then(|at| self.all.get(at as usize))
+        let over = |addr: u64| self.cover.find(addr).and_then(|at| self.all.get(at as usize));
+        over(addr).or_else(|| over(addr.checked_sub(1)?).filter(|symbol| symbol.kind == Kind::Function))
+    }
+
+    /// Whether a function may be called otherwise in its source: it has aliases, or is a compiler's copy (`f.constprop.0`).
+    pub fn may_have_other_name(&self, symbol: &Symbol) -> bool {
+        let first = self.all.partition_point(|other| other.start < symbol.start);
+        let has_alias = self.all.get(first + 1).is_some_and(|other| other.start == symbol.start);
+        symbol.kind == Kind::Function && (has_alias || self.raw_name(symbol).contains(&b'.'))
+    }
+
+    /// The name of a C++ function with its parameters, which debug info leaves out where no other file can call it: `static`,
+    /// in an anonymous namespace. `None` if the linker's name says no more.
+    pub fn with_parameters(&self, entry: u64, name: &str) -> Option<String> {
+        if name.replace("(anonymous namespace)", "").contains('(') && !name.ends_with("operator()") {
+            return None;
+        }
+        let symbol = self.find(entry).filter(|symbol| symbol.start == entry)?;
+        let full = self.raw_name(symbol).starts_with(b"_Z").then(|| self.name(symbol))?;
+        full.strip_prefix(name)?.starts_with('(').then_some(full)
     }
 
     /// The name as the linker has it.

@@ -49,6 +49,9 @@ pub enum Error {
     /// It ended while godbg was attaching.
     #[error("process {0} ended while godbg was attaching to it")]
     DiedMeanwhile(Pid),
+    /// A guardian that cannot read what it is to undo.
+    #[error("cannot read the journal of what is to be undone: {0}")]
+    NoJournal(String),
     /// It has ended.
     #[error("process {0} has ended")]
     Ended(Pid),

@@ -12,7 +12,8 @@ use crate::addr::{LinkAddr, LoadBias, Pid, RuntimeAddr};
 use crate::kernel::file_map::Identity;
 use crate::kernel::maps::{Mapping, Mappings};
 use crate::kernel::memory::Memory;
-use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError};
+use crate::kernel::proc;
+use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError, work_aside};
 
 /// A vDSO is a few pages; a mapping that pretends to be one is not read beyond this.
 const LONGEST_VDSO: u64 = 1 << 16;
@@ -91,6 +92,22 @@ impl Modules {
         let symbol = module.symbol_at(bias.link(addr))?;
         let start = bias.runtime(symbol.start);
         Some((symbol, start))
+    }
+
+    /// Has the names of all files prepared by a thread aside, so that the next session finds them. Nobody waits for it: if
+    /// godbg ends before, nothing is lost.
+    pub fn prepare_names_aside(&self) {
+        let modules = self.0.modules.iter().filter_map(LoadedModule::module).map(|(module, _)| module);
+        let wanting: Vec<Arc<Module>> = modules.filter(|module| module.wants_names_prepared()).cloned().collect();
+        if wanting.is_empty() {
+            return;
+        }
+        let work = move || {
+            work_aside();
+            wanting.iter().for_each(|module| module.prepare_names());
+        };
+        // Without a thread the names are made when somebody has to have them.
+        let _ = std::thread::Builder::new().name("names".into()).spawn(work);
     }
 
     /// The functions at an address with their lines, the innermost first.
@@ -191,8 +208,11 @@ fn key(id: Identity) -> FileKey {
 /// The bytes of a mapping, none if they cannot be read.
 fn read_memory(pid: Pid, mapping: &Mapping) -> Vec<u8> {
     let mut bytes = vec![0; (mapping.end.0 - mapping.start.0).min(LONGEST_VDSO) as usize];
-    let got = Memory::open(pid, pid.leader()).map(|memory| memory.read_fast(mapping.start, &mut bytes));
-    bytes.truncate(got.ok().and_then(Result::ok).unwrap_or(0));
+    // A leader that has ended has no memory any more; the others have the same.
+    let others = || proc::tasks(pid).unwrap_or_default().into_iter();
+    let mut read = |tid| Memory::open(pid, tid).ok()?.read_fast(mapping.start, &mut bytes).ok().filter(|got| *got > 0);
+    let got = read(pid.leader()).or_else(|| others().find_map(read));
+    bytes.truncate(got.unwrap_or(0));
     bytes
 }
 

@@ -242,6 +242,10 @@ impl Process {
                             return self.step_past_signal(tid, signal, before, wanted);
                         }
                         Stop::Group(signal) => return Ok(Made::Event(Why::JobControl { signal })),
+                        // It waits for its child: one that is followed is held, so that no step would come to its end.
+                        Stop::Vfork if let Some(newborn) = self.newborns.back() => {
+                            return Ok(Made::Event(Why::Fork { child: newborn.child, birth: newborn.birth }));
+                        }
                         // A birth in the system call that is being stepped, or an interrupt that was still due.
                         _ => self.request_step(tid, None)?,
                     }
@@ -255,6 +259,8 @@ impl Process {
                         self.stop_stepping(tid)?;
                         return Ok(Made::GivenUp);
                     }
+                    // What waits for a child (vfork) waits until that runs.
+                    self.release_strays();
                     self.tend_others(tid);
                     if !loosened && begin.elapsed() > ALONE && self.is_waiting(tid) {
                         loosened = true;

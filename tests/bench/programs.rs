@@ -12,8 +12,15 @@ use std::time::Duration;
 /// No command may take longer: the quadratic ones need some 13 s at 10,000 threads.
 const COMMAND_LIMIT: &str = "90";
 
-const C_PROGRAMS: [&str; 7] = ["heartbeat", "caller", "measure", "bare_loop", "bare_step", "bare_copy", "bare_stacks"];
-const GO_PROGRAMS: [&str; 2] = ["heartbeat", "caller"];
+const C_PROGRAMS: [&str; 8] =
+    ["heartbeat", "caller", "measure", "bare_loop", "bare_step", "bare_copy", "bare_stacks", "bare_goroutines"];
+/// What they are called, their sources, and what the linker is told.
+const GO_PROGRAMS: [(&str, &str, &str); 4] = [
+    ("heartbeat", "heartbeat", ""),
+    ("caller", "caller", ""),
+    ("goroutines", "goroutines", ""),
+    ("goroutines-stripped", "goroutines", "-s -w"),
+];
 
 pub fn installed(program: &str) -> bool {
     std::env::var_os("PATH")
@@ -43,11 +50,12 @@ impl Programs {
             succeed(Command::new("cc").args(["-O2", "-pthread", "-o"]).arg(folder.join(name)).arg(source))?;
         }
         if installed("go") {
-            for name in GO_PROGRAMS {
-                let source = sources.join(name).with_extension("go");
+            for (name, source, linked) in GO_PROGRAMS {
+                let source = sources.join(source).with_extension("go");
                 let out = folder.join(format!("{name}-go"));
                 // Without optimisation, so that Delve finds the arguments of a function.
-                let build = ["build", "-gcflags=-N -l", "-o"];
+                let linked = format!("-ldflags={linked}");
+                let build = ["build", "-gcflags=-N -l", &linked, "-o"];
                 succeed(Command::new("go").args(build).args([out, source]).env("GO111MODULE", "off"))?;
             }
         }

@@ -104,6 +104,30 @@ fn a_followed_child_has_the_breakpoints_of_its_parent() {
     }
 }
 
+/// One table for all of them: what is set and changed while one is current holds in the others, and what is to be run at a
+/// breakpoint is run in the one that met it.
+#[test]
+fn a_new_breakpoint_and_its_changes_are_for_all_processes() {
+    for go_on in ["process 2 continue", "process 2 continue &\nprocess 1"] {
+        let (target, mut godbg) = following("both", "fork", "continue");
+        let add = kernel::symbol(target.pid(), "add");
+        let child = kernel::children(target.pid())[0];
+        kernel::wait_all_stopped(child);
+        godbg.send(&format!(
+            "process 1\nbreak *{add:#x} if $rdi == 99\nignore 1 0\ncondition 1 $rdi == 7\non 1 print $rdi + 7000"
+        ));
+        godbg.send(&format!("process 2\nbreakpoints\nprocess 1\n{go_on}"));
+        // Slot 7 is what the child counts itself in; the parent, which is held, has something else there.
+        godbg.expect("7007");
+        kernel::wait_all_stopped(target.pid());
+        kernel::wait_all_stopped(child);
+        kernel::assert_text_unchanged(child);
+        godbg.finish();
+        assert_free(&target, 1, 1, go_on);
+        kernel::assert_text_unchanged(target.pid());
+    }
+}
+
 #[test]
 fn children_stay_held_until_they_are_let_run() {
     let (target, mut godbg) = following("both", "fork", "continue");

@@ -65,7 +65,8 @@ fn threads_tell_which_goroutine_they_run() {
             .filter_map(|thread| Some((thread["tid"].as_i64()?, thread["goroutine"].as_u64()?)))
             .collect();
         let mut wanted = wanted;
-        (wanted.sort_unstable(), found.sort_unstable());
+        wanted.sort_unstable();
+        found.sort_unstable();
         assert!(!wanted.is_empty(), "{}", go.version);
         assert_eq!(found, wanted, "{}", go.version);
     }

@@ -99,6 +99,53 @@ fn orphan(threads: &str) -> Steered {
     this
 }
 
+/// A guardian that comes late finds another godbg at work, with a journal of its own: it leaves both alone.
+#[test]
+fn a_late_guardian_does_not_disturb_the_next_session() {
+    let mut this = Steered::start("calls", &["4", "free"]);
+    let set = format!("break {} if 0\ncontinue &", this.at(calls::WORK));
+    this.ask(&set);
+    this.target.assert_grows(calls::CALLS, 50);
+    let late = this.traces.guardians()[0];
+    kernel::signal(late, Signal::SIGSTOP);
+    wait_until(SOON, "the guardian to stand", || kernel::status_of(late, "State").unwrap().starts_with('T'));
+    this.godbg.signal(Signal::SIGKILL);
+    this.godbg.wait_exit();
+    // This one repairs, and sets a breakpoint at the same place.
+    this.attach_again();
+    this.ask(&set);
+    let journals = this.traces.journals();
+    kernel::signal(late, Signal::SIGCONT);
+    wait_until(SOON, "the late guardian's end", || !this.traces.guardians().contains(&late));
+    assert_eq!((this.traces.journals(), this.traces.guardians().len()), (journals, 1));
+    // The text has the int3 still: the next condition stops.
+    this.ask("condition 1 1");
+    this.ask("wait");
+    assert_eq!(this.hits(1), 1);
+    this.ask("condition 1 0\ncontinue &");
+    this.target.assert_grows(calls::CALLS, 50);
+    // And its own guardian repairs.
+    this.godbg.signal(Signal::SIGKILL);
+    this.godbg.wait_exit();
+    this.traces.assert_none();
+    this.target.assert_grows(calls::CALLS, 50);
+    assert_eq!(this.target.get(calls::WRONG), 0);
+}
+
+/// `repair` of a process at which another godbg is at work takes nothing from it.
+#[test]
+fn a_repair_beside_a_session_touches_nothing() {
+    let mut this = Steered::start("calls", &["1", "free"]);
+    let work = this.at(calls::WORK);
+    this.ask(&format!("break {work} if 0\ncontinue &"));
+    this.target.assert_grows(calls::CALLS, 50);
+    repair(&this).status(1).complains("is already traced by process");
+    this.ask("condition 1 1");
+    this.ask("wait");
+    assert_eq!(this.hits(1), 1);
+    this.leave();
+}
+
 /// Runs `godbg repair`.
 fn repair(this: &Steered) -> crate::harness::godbg::Outcome {
     let pid = this.target.pid().to_string();

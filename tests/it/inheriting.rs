@@ -59,7 +59,7 @@ fn a_child_handles_traps_as_its_parent_would() {
 fn an_exec_keeps_what_can_be_found_again() {
     let mut this = Steered::start("calls", &["2"]);
     let place = this.ask(&format!("break {}", this.at(calls::WORK)));
-    let named = place.split_once('(').unwrap().1.split_once(')').unwrap().0.to_owned();
+    let named = place.split_once("(").unwrap().1.split_once(" at ").unwrap().0.to_owned();
     this.ask(&format!("clear 1\nbreak {}\nbreak {named}\nignore 2 1000000\nignore 3 1000000", this.at(calls::WORK)));
     this.ask("continue &");
     this.target.set(calls::ASK, EXEC);
@@ -67,7 +67,7 @@ fn an_exec_keeps_what_can_be_found_again() {
     let before = this.target.get(calls::CALLS);
     this.grant((calls::QUOTA, calls::DONE), 7, 1);
     assert_eq!(this.target.get(calls::CALLS), before + 7);
-    assert_eq!((this.hits(2), this.hits(3)), (0, 7), "by address, by module and offset");
+    assert_eq!((this.hits(2), this.hits(3)), (0, 7), "by address, by name");
     let said = this.godbg.output();
     assert!(said.contains("breakpoint 2 is not in force any more: the process executes another program"), "{said}");
     assert!(!said.contains("breakpoint 3 is not in force"), "{said}");

@@ -7,103 +7,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::fixture::Fixture;
-use crate::harness::godbg::{Godbg, Live};
 use crate::harness::kernel::{self, SOON, wait_until};
+use crate::harness::places::*;
 use crate::harness::{quick, skip};
-
-/// Slots of `stepping.c`.
-const GO: usize = 3;
-const DONE: usize = 4;
-const RESULT: usize = 5;
-const HANDLED: usize = 6;
-const OTHERS: usize = 8;
-
-/// The places, in the order of their slots.
-const PLACES: &[&str] = &[
-    "line",
-    "line_end",
-    "trap",
-    "trap_end",
-    "forever",
-    "call_read",
-    "call_read_end",
-    "own_flag",
-    "own_flag_end",
-    "fault",
-    "fault_end",
-    "loop",
-    "loop_end",
-    "call_number",
-    "call_number_end",
-    "repeat",
-    "repeat_end",
-    "outer",
-    "outer_call",
-    "outer_back",
-    "recurse",
-    "recurse_call",
-    "recurse_back",
-    "leaf",
-    "leaf_middle",
-    "deep",
-    "deep_middle",
-    "deep_leaf_back",
-    "tail",
-    "vsys",
-    "vsys_end",
-    "jump_away",
-    "landed",
-    "sized",
-    "with_alloca",
-    "on_signal",
-    "nothing",
-];
-
-fn address(target: &Fixture, name: &str) -> u64 {
-    target.get(100 + PLACES.iter().position(|place| *place == name).unwrap())
-}
-
-/// A script with `{name}` for the addresses of places.
-fn with_places(target: &Fixture, script: &str) -> String {
-    let replace =
-        |text: String, name: &&str| text.replace(&format!("{{{name}}}"), &format!("{:#x}", address(target, name)));
-    PLACES.iter().fold(script.to_owned(), replace)
-}
-
-fn attached(target: &Fixture) -> Live {
-    let mut godbg = Godbg::new().args(["--format", "json"]).bound(Duration::from_secs(60)).start();
-    godbg.send(&format!("attach {}", target.pid()));
-    kernel::wait_all_stopped(target.pid());
-    target.set(GO, 1);
-    godbg
-}
-
-/// Attaches, lets the fixture go on to its mode's code under a script, and returns the answers.
-fn steer(target: &Fixture, script: &str) -> Vec<Value> {
-    attached(target).feed(with_places(target, script)).success().json()
-}
-
-/// The answers to one command, as typed.
-fn answers_to<'a>(answers: &'a [Value], command: &str) -> Vec<&'a Value> {
-    answers.iter().filter(|answer| answer["command"] == command).map(|answer| &answer["reply"]).collect()
-}
-
-/// The program counters after each command that stepped or ran.
-fn pcs(answers: &[Value]) -> Vec<u64> {
-    answers.iter().filter_map(|answer| answer["reply"]["place"]["pc"].as_u64()).collect()
-}
-
-fn last(answers: &[Value]) -> &Value {
-    &answers.iter().rfind(|answer| answer["reply"]["place"].is_object()).unwrap()["reply"]
-}
-
-#[track_caller]
-fn assert_done(target: &Fixture) {
-    wait_until(SOON, "the fixture to be done", || target.get(DONE) == 1);
-    target.assert_beats();
-    kernel::wait_let_go(target.pid());
-    kernel::assert_text_unchanged(target.pid());
-}
 
 #[test]
 fn counts_of_instructions() {
@@ -278,7 +184,7 @@ fn an_instruction_that_faults() {
 
 #[test]
 fn fork_and_vfork_and_a_thread() {
-    // fork(2) is 57. A vfork cannot come back through the caller's frames: the fixture does not make one here.
+    // fork(2) is 57.
     let target = Fixture::start("stepping", &["number", "57"]);
     let answers = steer(&target, "advance *{call_number}\nstepi 5\nregs rax\ncontinue &\n");
     assert_eq!(last(&answers)["place"]["pc"], address(&target, "call_number_end"), "{answers:#?}");

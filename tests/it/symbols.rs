@@ -1,37 +1,15 @@
 //! What ELF and DWARF say of addresses, names and lines, against addr2line, readelf and nm, and against the source.
 
-use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use godbg::addr::LinkAddr;
-use godbg::kernel::file_map::FileMap;
-use godbg::symbols::{Bytes, Files, Module, NamePattern, SourceFrame};
+use godbg::symbols::{Module, NamePattern};
 
+use crate::harness::binaries::{assert_as_addr2line, functions_by_readelf, module, run};
 use crate::harness::skip;
 use crate::harness::toolchain::sources;
-
-/// The files of this machine.
-struct Machine;
-
-impl Files for Machine {
-    fn open(&self, path: &Path) -> std::io::Result<Bytes> {
-        Ok(Arc::new(FileMap::open(path)?.0))
-    }
-}
-
-fn module(path: &Path) -> Module {
-    let bytes = Machine.open(path).unwrap();
-    Module::read(path.to_str().unwrap(), bytes, Arc::new(Machine)).unwrap()
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// The fixture, compiled with some flags.
 fn compiled(folder: &Path, flags: &[&str]) -> PathBuf {
@@ -44,63 +22,6 @@ fn compiled(folder: &Path, flags: &[&str]) -> PathBuf {
 
 const VERSIONS: &[&str] = &["-gdwarf-2", "-gdwarf-3", "-gdwarf-4", "-gdwarf-5"];
 
-/// Each frame as function and `file:line`, the innermost first.
-type Answer = Vec<(String, String)>;
-
-/// `addr2line -a -f -i -C` for many addresses.
-fn by_addr2line(path: &Path, addresses: &[u64]) -> HashMap<u64, Answer> {
-    let mut command = Command::new("addr2line");
-    command.args(["-a", "-f", "-i", "-C", "-e"]).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input: String = addresses.iter().map(|address| format!("{address:#x}\n")).collect();
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    let (text, mut answers, mut at) = (String::from_utf8_lossy(&output.stdout).into_owned(), HashMap::new(), 0);
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        match line.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
-            Some(address) => at = address,
-            None => {
-                let place = lines.next().unwrap_or_default();
-                let place = place.split(" (discriminator").next().unwrap_or_default();
-                let frames: &mut Answer = answers.entry(at).or_default();
-                frames.push((line.to_owned(), place.rsplit('/').next().unwrap_or_default().to_owned()));
-            }
-        }
-    }
-    answers
-}
-
-fn answer(frames: &[SourceFrame]) -> Answer {
-    let frame = |frame: &SourceFrame| {
-        let name = frame.function.as_deref().unwrap_or("??").to_owned();
-        let place = frame.spot.as_ref().map_or("??:0".into(), |spot| {
-            format!("{}:{}", spot.file.rsplit('/').next().unwrap_or_default(), spot.line)
-        });
-        (name, place.replace(":0", ":?"))
-    };
-    frames.iter().map(frame).collect()
-}
-
-/// The functions of `.symtab` or `.dynsym` by readelf: begin, end, name.
-fn functions_by_readelf(path: &Path) -> Vec<(u64, u64, String)> {
-    let text = run(Command::new("readelf").args(["-s", "-W"]).arg(path));
-    let function = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, value, size, "FUNC", _, _, section, name, ..] = words[..] else { return None };
-        section.parse::<u16>().ok()?;
-        let start = u64::from_str_radix(value, 16).ok()?;
-        let size = match size.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok()?,
-            None => size.parse().ok()?,
-        };
-        Some((start, start + size, name.split('@').next().unwrap_or_default().to_owned()))
-    };
-    text.lines().filter_map(function).filter(|(start, end, _)| start < end).collect()
-}
-
 #[test]
 fn every_address_of_a_program_is_what_addr2line_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,18 +31,11 @@ fn every_address_of_a_program_is_what_addr2line_says() {
             for packed in [&[][..], &["-gz=zlib"]] {
                 let flags = [&[version, level], packed].concat();
                 let program = compiled(folder.path(), &flags);
-                let module = module(&program);
-                // Only within functions: padding between them is given to the one before by addr2line, to none by godbg.
                 let own = ["square", "cube", "sum_of_cubes", "compare", "main"];
-                let functions = functions_by_readelf(&program);
-                let functions = functions.iter().filter(|(_, _, name)| own.contains(&name.as_str()));
-                let addresses: Vec<u64> = functions.flat_map(|(start, end, _)| *start..*end).collect();
-                let expected = by_addr2line(&program, &addresses);
-                for address in &addresses {
-                    let found = answer(&module.frames_at(LinkAddr(*address)));
-                    assert_eq!(Some(&found), expected.get(address), "{flags:?} {address:#x}");
-                }
-                compared += addresses.len();
+                let functions = functions_by_readelf(&program).into_iter();
+                let functions = functions.filter(|(_, _, name)| own.contains(&name.as_str()));
+                let functions: Vec<(u64, u64)> = functions.map(|(start, end, _)| (start, end)).collect();
+                compared += assert_as_addr2line(&program, &functions);
             }
         }
     }
@@ -263,5 +177,34 @@ fn damaged_files_are_survived() {
         }
         ask(bytes);
         ask(good[..random(good.len())].to_vec());
+    }
+}
+
+#[test]
+fn a_function_has_one_name_in_stacks_and_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("aliases.c");
+    let text = "static __attribute__((noinline)) int inner(int n) { return n * n + 1; }\n\
+        int plain(int n) { return inner(n) + inner(n + 1); }\n\
+        extern int alias(int) __attribute__((alias(\"plain\")));\n\
+        int main(int argc, char **argv) { (void)argv; return alias(argc) + plain(2); }\n";
+    std::fs::write(&source, text).unwrap();
+    let program = folder.path().join("aliases");
+    run(Command::new("gcc").args(["-g", "-O1"]).arg(&source).arg("-o").arg(&program));
+    let mut paths = vec![program];
+    paths.extend([PathBuf::from("/usr/lib/x86_64-linux-gnu/libc.so.6")].into_iter().filter(|path| path.exists()));
+    for path in &paths {
+        let module = module(path);
+        for (start, end, _) in functions_by_readelf(path) {
+            let Some(symbol) = module.symbol_at(LinkAddr(start)) else { panic!("nothing at {start:#x}") };
+            let frames = module.frames_at(LinkAddr(start));
+            let outermost = frames.last().expect("a function");
+            if outermost.start == Some(symbol.start) {
+                assert_eq!(outermost.function.as_deref(), Some(&*symbol.name), "{path:?} {start:#x}");
+            }
+            // Behind its last byte a function ends, unless another begins there.
+            let behind = module.symbol_at(LinkAddr(end));
+            assert!(behind.is_some_and(|behind| behind.start <= LinkAddr(end)), "{path:?} {end:#x}");
+        }
     }
 }

@@ -16,6 +16,7 @@ pub fn functions(modules: &Modules, wanted: &NamePattern) -> Vec<Spot> {
     let found = each(modules, |module, bias| {
         module.functions(wanted).into_iter().map(|found| spot(bias, found)).collect::<Vec<Spot>>()
     });
+    modules.prepare_names_aside();
     found.into_iter().flatten().collect()
 }
 
@@ -29,6 +30,7 @@ pub fn lines(modules: &Modules, file: &str, line: u32) -> Vec<(u32, Vec<Spot>)> 
         };
         (found.line, found.places.into_iter().map(place).collect::<Vec<Spot>>())
     });
+    modules.prepare_names_aside();
     found.retain(|(_, places)| !places.is_empty());
     found
 }

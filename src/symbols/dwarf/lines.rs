@@ -1,5 +1,6 @@
 //! Line tables: which source line an address is of, and where a line's code begins (DWARF 5, 6.2).
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -165,7 +166,7 @@ fn paths<'a>(loaded: &Loaded<'a>, unit: &Unit<Reader<'a>>, header: &LineProgramH
     let mut files = Vec::with_capacity(header.file_names().len() + 1);
     if header.version() < 5 {
         let name = unit.name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        files.push(Path::new(&comp_dir).join(name).to_string_lossy().into());
+        files.push(joined(&comp_dir, "", &name));
     }
     let text = |value| loaded.dwarf.attr_string(unit, value).ok();
     let mut total = 0;
@@ -181,9 +182,37 @@ fn paths<'a>(loaded: &Loaded<'a>, unit: &Unit<Reader<'a>>, header: &LineProgramH
             files.push(nothing.clone());
             continue;
         }
-        files.push(Path::new(&comp_dir).join(folder).join(name).to_string_lossy().into());
+        files.push(joined(&comp_dir, folder, name));
     }
     files
+}
+
+fn joined(comp_dir: &str, folder: &str, name: &str) -> Arc<str> {
+    let path = Path::new(comp_dir).join(folder).join(name);
+    plain_path(&path.to_string_lossy()).into()
+}
+
+/// A path without `.`, empty parts and `folder/..`. Such parts come from how a compiler was called; two calls would give one
+/// file two paths.
+pub fn plain_path(path: &str) -> Cow<'_, str> {
+    let is_odd = |part: &str| matches!(part, "" | "." | "..");
+    if !path.strip_prefix('/').unwrap_or(path).split('/').any(is_odd) {
+        return Cow::Borrowed(path);
+    }
+    let is_absolute = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if is_absolute => {}
+            part => parts.push(part),
+        }
+    }
+    let root = if is_absolute { "/" } else { "" };
+    Cow::Owned(format!("{root}{}", parts.join("/")))
 }
 
 /// Where a breakpoint for a function belongs: at the first row that is marked so, else at the second line that its code has.
@@ -198,4 +227,27 @@ pub fn body(rows: &[(Row, SourceSpot)], entry: u64, end: u64, optimised: bool) -
         return LinkAddr(entry);
     }
     LinkAddr(within().find(|row| row.addr > entry && row.is_statement && row.line != 0).map_or(entry, |row| row.addr))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lose_what_means_nothing() {
+        for (path, plain) in [
+            ("/a/b.c", "/a/b.c"),
+            ("./nptl/./nptl/futex.c", "nptl/nptl/futex.c"),
+            ("./signal/../sysdeps/unix/x.c", "sysdeps/unix/x.c"),
+            ("../up/x.c", "../up/x.c"),
+            ("a/../../x.c", "../x.c"),
+            ("/../x.c", "/x.c"),
+            ("/a//b.c", "/a/b.c"),
+            ("/a/...", "/a/..."),
+            ("", ""),
+            ("/", "/"),
+        ] {
+            assert_eq!(plain_path(path), plain, "{path}");
+        }
+    }
 }

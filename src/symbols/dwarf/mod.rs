@@ -8,6 +8,7 @@ mod sections;
 mod split;
 mod units;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use self_cell::self_cell;
 use super::{SourceFrame, SourceSpot, parallel};
 pub use attributes::{Attributes, Reference};
 pub use functions::follow_name as function_name;
-pub use lines::{Lines, Row, body};
+pub use lines::{Lines, Row, body, plain_path};
 pub use sections::{Sections, Sources};
 pub use units::Loaded;
 
@@ -77,6 +78,11 @@ impl Dwarf {
         })
     }
 
+    /// Whether an address is of C++.
+    pub fn is_cpp(&self, addr: u64) -> bool {
+        self.with(|loaded| loaded.unit_at(addr).is_some_and(|unit| loaded.is_cpp(unit)))
+    }
+
     /// The function that has the code at an address.
     pub fn span(&self, addr: u64) -> Option<Span> {
         self.with(|loaded| {
@@ -114,13 +120,19 @@ pub struct LineHit {
 }
 
 impl Dwarf {
-    /// The statements of the line, or of the next line that has any, in all files that `wanted` accepts by their paths.
-    pub fn line_hits(&self, wanted: &(dyn Fn(&str) -> bool + Sync), line: u32) -> Vec<LineHit> {
+    /// The units whose line tables name a file that `wanted` accepts by its path.
+    pub fn units_of(&self, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Vec<usize> {
         self.with(|loaded| {
             let units: Vec<usize> = (0..loaded.unit_count()).collect();
             let named = parallel::map(&units, |unit| loaded.names_file(*unit, wanted));
-            let units: Vec<usize> =
-                units.into_iter().zip(named).filter(|(_, named)| *named).map(|(unit, _)| unit).collect();
+            units.into_iter().zip(named).filter(|(_, named)| *named).map(|(unit, _)| unit).collect()
+        })
+    }
+
+    /// The statements of the line, or of the next line that has any, in all files of some units that `wanted` accepts by
+    /// their paths.
+    pub fn line_hits(&self, wanted: &(dyn Fn(&str) -> bool + Sync), units: &[usize], line: u32) -> Vec<LineHit> {
+        self.with(|loaded| {
             let hits = |unit: &usize| {
                 let lines = loaded.lines(*unit);
                 let files: Vec<bool> = lines.files().iter().map(|file| wanted(file)).collect();
@@ -133,7 +145,7 @@ impl Dwarf {
                     of_line.map(|row| LineHit { addr: row.addr, spot: lines.spot(row) }).collect::<Vec<_>>(),
                 ))
             };
-            let found: Vec<(u32, Vec<LineHit>)> = parallel::map(&units, hits).into_iter().flatten().collect();
+            let found: Vec<(u32, Vec<LineHit>)> = parallel::map(units, hits).into_iter().flatten().collect();
             let nearest = found.iter().map(|(line, _)| *line).min();
             found.into_iter().filter(|(line, _)| Some(*line) == nearest).flat_map(|(_, hits)| hits).collect()
         })
@@ -141,13 +153,35 @@ impl Dwarf {
 
     /// The paths of all source files, sorted.
     pub fn sources(&self) -> Vec<Arc<str>> {
+        self.files_of_units().into_iter().map(|(file, _)| file).collect()
+    }
+
+    /// The same, each with the units that name it.
+    pub fn files_of_units(&self) -> Vec<(Arc<str>, Vec<u32>)> {
         self.with(|loaded| {
             let units: Vec<usize> = (0..loaded.unit_count()).collect();
-            let mut all = parallel::map(&units, |unit| loaded.file_names(*unit)).concat();
-            all.sort_unstable();
-            all.dedup();
-            all
+            let names = parallel::map(&units, |unit| loaded.file_names(*unit));
+            let mut files: BTreeMap<Arc<str>, Vec<u32>> = BTreeMap::new();
+            for (unit, names) in names.into_iter().enumerate() {
+                for name in names {
+                    let units = files.entry(name).or_default();
+                    if units.last() != Some(&(unit as u32)) {
+                        units.push(unit as u32);
+                    }
+                }
+            }
+            files.into_iter().collect()
         })
+    }
+
+    /// What each unit covers: begin, end, number.
+    pub fn unit_ranges(&self) -> Vec<(u64, u64, u32)> {
+        self.with(|loaded| loaded.unit_ranges())
+    }
+
+    /// Takes over what an earlier run has found of it, unless it was found again.
+    pub fn know_ranges(&self, ranges: impl FnOnce() -> Vec<(u64, u64, u32)>) {
+        self.with(|loaded| loaded.know_ranges(ranges));
     }
 
     /// The versions of DWARF that its first units have, and how many units there are.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use gimli::{DebugInfoOffset, Unit, UnitOffset};
+use gimli::{AttributeValue, DebugInfoOffset, Unit};
 
 use super::super::cover::Cover;
 use super::super::parallel;
@@ -212,21 +212,35 @@ impl<'a> Loaded<'a> {
 
     /// Whether gcc has optimised a unit's code (DW_AT_producer holds its options).
     pub fn is_optimised_by_gcc(&self, unit: usize) -> bool {
-        let Some(state) = self.state(unit) else { return false };
-        let root = state.unit.header.root_offset();
-        let producer = |loaded: &Loaded<'_>, unit: usize, root: UnitOffset| {
-            let unit = loaded.unit(unit)?;
-            let entry = unit.entry(root).ok()?;
-            let value = entry.attr_value(gimli::DW_AT_producer)?;
-            Some(loaded.dwarf.attr_string(unit, value).ok()?.to_string_lossy().into_owned())
+        let producer = |loaded: &Loaded<'_>, unit: usize| {
+            let value = loaded.root_value(unit, gimli::DW_AT_producer)?;
+            Some(loaded.dwarf.attr_string(loaded.unit(unit)?, value).ok()?.to_string_lossy().into_owned())
         };
-        let text = self.with_code(unit, |loaded, unit| {
-            let root = loaded.unit(unit).map_or(root, |unit| unit.header.root_offset());
-            producer(loaded, unit, root)
-        });
+        let text = self.with_code(unit, |loaded, unit| producer(loaded, unit));
         let Some(text) = text.filter(|text| text.starts_with("GNU ")) else { return false };
         let level = text.split(' ').filter_map(|word| word.strip_prefix("-O")).next_back();
         level.is_some_and(|level| level != "0")
+    }
+
+    /// Whether a unit is of C++ (DW_AT_language; DWARF 5, 7.12).
+    pub fn is_cpp(&self, unit: usize) -> bool {
+        const ALL: &[gimli::DwLang] = &[
+            gimli::DW_LANG_C_plus_plus,
+            gimli::DW_LANG_C_plus_plus_03,
+            gimli::DW_LANG_C_plus_plus_11,
+            gimli::DW_LANG_C_plus_plus_14,
+            gimli::DW_LANG_C_plus_plus_17,
+            gimli::DW_LANG_C_plus_plus_20,
+        ];
+        self.with_code(unit, |loaded, unit| {
+            let value = loaded.root_value(unit, gimli::DW_AT_language);
+            matches!(value, Some(AttributeValue::Language(language)) if ALL.contains(&language))
+        })
+    }
+
+    fn root_value(&self, unit: usize, name: gimli::DwAt) -> Option<AttributeValue<Reader<'a>>> {
+        let unit = self.unit(unit)?;
+        unit.entry(unit.header.root_offset()).ok()?.attr_value(name)
     }
 
     /// Whether a unit's line table names a file, without its rows.
@@ -248,8 +262,17 @@ impl<'a> Loaded<'a> {
         self.cover.get_or_init(|| Cover::new(self.unit_ranges()))
     }
 
+    /// Takes over what an earlier run has found to be covered by each unit.
+    pub fn know_ranges(&self, ranges: impl FnOnce() -> Vec<(u64, u64, u32)>) {
+        self.cover.get_or_init(|| {
+            let mut ranges = ranges();
+            ranges.retain(|(_, _, unit)| (*unit as usize) < self.units.len());
+            Cover::new(ranges)
+        });
+    }
+
     /// What each unit covers: by `.debug_aranges` (DWARF 5, 6.1.2), for units that it leaves out by their roots.
-    fn unit_ranges(&self) -> Vec<(u64, u64, u32)> {
+    pub fn unit_ranges(&self) -> Vec<(u64, u64, u32)> {
         let mut ranges = self.address_ranges();
         let mut has_ranges = vec![false; self.units.len()];
         for (_, _, unit) in &ranges {

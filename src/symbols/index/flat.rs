@@ -1,29 +1,42 @@
 //! The names as one run of bytes, so that they can be kept in a file and mapped back. Every read is checked: bytes that are
 //! damaged or forged give wrong names at worst, and mostly none.
 //!
-//! A header; then tables of names (sorted by kind and name), places, last parts (sorted by hash), files; then all text.
+//! A header; then tables of names (sorted by kind and name), places, last parts (sorted by hash), files, source files (sorted
+//! by path), their units, and what each unit covers; then all text.
 //! Numbers are little endian.
 
 use std::sync::Arc;
 
 use super::super::pattern::last_part;
 use super::super::{Bytes, NameKind};
-use super::{Named, Place};
+use super::{Named, Place, Units};
 
 /// Changes whenever the layout or the meaning does.
-const MAGIC: &[u8; 8] = b"godbgix1";
+const MAGIC: &[u8; 8] = b"godbgix2";
 const HEADER: usize = 64;
 const NAME: usize = 28;
 const PLACE: usize = 16;
 const LAST: usize = 8;
 const FILE: usize = 8;
+const SOURCE: usize = 16;
+const UNIT: usize = 4;
+const RANGE: usize = 24;
+/// How long an entry of each table is, in the order of the tables.
+const ENTRIES: [usize; 7] = [NAME, PLACE, LAST, FILE, SOURCE, UNIT, RANGE];
 const NONE: u32 = u32::MAX;
 
 /// The names of a file.
 pub struct Flat {
     bytes: Bytes,
-    /// How many names, places, last parts and files there are.
-    counts: [usize; 4],
+    /// How many entries each table has.
+    counts: [usize; ENTRIES.len()],
+}
+
+/// A source file.
+pub struct Source<'a> {
+    pub path: &'a str,
+    first: usize,
+    count: usize,
 }
 
 /// One name.
@@ -38,13 +51,13 @@ pub struct Entry<'a> {
 }
 
 impl Flat {
-    /// Of names that are sorted and each there once.
-    pub fn build(names: &[Named], key: u64) -> Flat {
+    /// Of names and source files that are sorted and each there once.
+    pub fn build(names: &[Named], units: &Units, key: u64) -> Flat {
         let mut text = Vec::new();
         let mut files: rustc_hash::FxHashMap<Arc<str>, u32> = rustc_hash::FxHashMap::default();
         let (mut name_table, mut places, mut file_table) = (Vec::new(), Vec::new(), Vec::new());
         let mut lasts: Vec<(u32, u32)> = Vec::new();
-        let mut counts = [0u32; 4];
+        let mut counts = [0u32; ENTRIES.len()];
         for named in names {
             // All offsets are numbers of 32 bits.
             if text.len() + named.name.len() > NONE as usize >> 1 || places.len() / PLACE > NONE as usize >> 5 {
@@ -84,6 +97,22 @@ impl Flat {
         }
         lasts.sort_unstable();
         counts[2] = lasts.len() as u32;
+        let (mut sources, mut source_units, mut ranges) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, units) in &units.files {
+            if text.len() + path.len() > NONE as usize {
+                break;
+            }
+            let fields = [text.len() as u32, path.len() as u32, counts[5], units.len() as u32];
+            fields.iter().for_each(|field| sources.extend_from_slice(&field.to_le_bytes()));
+            units.iter().for_each(|unit| source_units.extend_from_slice(&unit.to_le_bytes()));
+            text.extend_from_slice(path.as_bytes());
+            counts[4] += 1;
+            counts[5] += units.len() as u32;
+        }
+        for (begin, end, unit) in &units.ranges {
+            [*begin, *end, u64::from(*unit)].iter().for_each(|field| ranges.extend_from_slice(&field.to_le_bytes()));
+            counts[6] += 1;
+        }
         let mut bytes = vec![0; HEADER];
         bytes.extend(name_table);
         bytes.extend(places);
@@ -91,8 +120,9 @@ impl Flat {
             bytes.extend_from_slice(&hash.to_le_bytes());
             bytes.extend_from_slice(&name.to_le_bytes());
         }
-        bytes.extend(file_table);
-        bytes.extend(text);
+        for table in [file_table, sources, source_units, ranges, text] {
+            bytes.extend(table);
+        }
         bytes[..8].copy_from_slice(MAGIC);
         bytes[16..24].copy_from_slice(&key.to_le_bytes());
         for (at, count) in counts.iter().enumerate() {
@@ -110,12 +140,12 @@ impl Flat {
         if !all.starts_with(MAGIC) || word(16)? != key || all.len() < HEADER || word(8)? != checksum(&all[16..]) {
             return None;
         }
-        let mut counts = [0; 4];
+        let mut counts = [0; ENTRIES.len()];
         for (at, count) in counts.iter_mut().enumerate() {
             *count = number(all, 24 + at * 4)? as usize;
         }
         let flat = Flat { counts, bytes: bytes.clone() };
-        (flat.text() <= all.len()).then_some(flat)
+        (flat.table(ENTRIES.len()) <= all.len()).then_some(flat)
     }
 
     /// All of it, to be kept.
@@ -140,7 +170,7 @@ impl Flat {
             _ => NameKind::Type,
         };
         let file = field(5)? as usize;
-        let at = self.files() + file.saturating_mul(FILE);
+        let at = self.table(3) + file.saturating_mul(FILE);
         let file = (file < self.counts[3])
             .then(|| self.string(self::number(self.bytes(), at)?, self::number(self.bytes(), at + 4)?))
             .flatten();
@@ -157,7 +187,7 @@ impl Flat {
     /// Where a name's code or data is.
     pub fn places(&self, entry: &Entry<'_>) -> impl Iterator<Item = Place> {
         let end = entry.first.saturating_add(entry.count).min(self.counts[1]);
-        let table = HEADER + self.counts[0] * NAME;
+        let table = self.table(1);
         let bytes = self.bytes().get(table + entry.first.min(end) * PLACE..table + end * PLACE).unwrap_or_default();
         bytes.chunks_exact(PLACE).filter_map(|place| {
             Some(Place {
@@ -171,8 +201,7 @@ impl Flat {
     /// The functions whose last part may be `last`: by its hash.
     pub fn with_last_part(&self, last: &str) -> impl Iterator<Item = usize> {
         let wanted = hash(last);
-        let table = HEADER + self.counts[0] * NAME + self.counts[1] * PLACE;
-        let bytes = self.bytes().get(table..table + self.counts[2] * LAST).unwrap_or_default();
+        let bytes = self.entries(2);
         let at = |index: usize| number(bytes, index * LAST);
         let (mut low, mut high) = (0, self.counts[2]);
         while low < high {
@@ -183,16 +212,43 @@ impl Flat {
         hits.filter_map(move |index| Some(number(bytes, index * LAST + 4)? as usize))
     }
 
-    fn files(&self) -> usize {
-        HEADER + self.counts[0] * NAME + self.counts[1] * PLACE + self.counts[2] * LAST
+    /// The source files, by rising path.
+    pub fn sources(&self) -> impl Iterator<Item = Source<'_>> {
+        self.entries(4).chunks_exact(SOURCE).filter_map(|source| {
+            Some(Source {
+                path: self.string(number(source, 0)?, number(source, 4)?)?,
+                first: number(source, 8)? as usize,
+                count: number(source, 12)? as usize,
+            })
+        })
     }
 
-    fn text(&self) -> usize {
-        self.files() + self.counts[3] * FILE
+    /// The units that name a source file.
+    pub fn units<'a>(&'a self, source: &Source<'_>) -> impl Iterator<Item = usize> + use<'a> {
+        let units = self.entries(5).chunks_exact(UNIT).skip(source.first).take(source.count);
+        units.filter_map(|unit| Some(number(unit, 0)? as usize))
+    }
+
+    /// What units cover: begin, end, number.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64, u32)> {
+        self.entries(6).chunks_exact(RANGE).filter_map(|range| {
+            let begin = u64::from_le_bytes(range.get(..8)?.try_into().ok()?);
+            Some((begin, u64::from_le_bytes(range.get(8..16)?.try_into().ok()?), number(range, 16)?))
+        })
+    }
+
+    /// Where a table begins; behind the last one stands the text.
+    fn table(&self, which: usize) -> usize {
+        // Counts have 32 bits and entries are short.
+        HEADER + ENTRIES.iter().zip(self.counts).take(which).map(|(size, count)| size * count).sum::<usize>()
+    }
+
+    fn entries(&self, which: usize) -> &[u8] {
+        self.bytes().get(self.table(which)..self.table(which + 1)).unwrap_or_default()
     }
 
     fn string(&self, offset: u32, length: u32) -> Option<&str> {
-        let begin = self.text().checked_add(offset as usize)?;
+        let begin = self.table(ENTRIES.len()).checked_add(offset as usize)?;
         std::str::from_utf8(self.bytes().get(begin..begin.checked_add(length as usize)?)?).ok()
     }
 }
@@ -215,7 +271,8 @@ pub fn checksum(bytes: &[u8]) -> u64 {
     last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
     for chunk in chunks.chain([&last[..]]) {
         for (lane, word) in lanes.iter_mut().zip(chunk.chunks_exact(8)) {
-            let word = word.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            // The chunk's words are whole.
+            let word = word.try_into().map_or(0, u64::from_le_bytes);
             *lane = (lane.rotate_left(27) ^ word).wrapping_mul(FACTOR);
         }
     }
@@ -239,7 +296,8 @@ mod tests {
             named("f", NameKind::Function, 2),
             named("v", NameKind::Variable, 3),
         ];
-        Flat::build(&names, 42)
+        let files = vec![("/a.c".into(), vec![0, 2]), ("/b.c".into(), vec![1])];
+        Flat::build(&names, &Units { files, ranges: vec![(1, 17, 0), (17, 40, 2)] }, 42)
     }
 
     #[test]
@@ -252,6 +310,10 @@ mod tests {
         let entry = flat.get(2).expect("three names");
         assert_eq!((entry.name, entry.kind, entry.file, entry.line), ("v", NameKind::Variable, Some("/a.c"), 7));
         assert_eq!(flat.places(&entry).collect::<Vec<_>>(), [Place { addr: 3, size: 16, inlined: false }]);
+        let sources: Vec<_> =
+            flat.sources().map(|source| (source.path, flat.units(&source).collect::<Vec<_>>())).collect();
+        assert_eq!(sources, [("/a.c", vec![0, 2]), ("/b.c", vec![1])]);
+        assert_eq!(flat.ranges().collect::<Vec<_>>(), [(1, 17, 0), (17, 40, 2)]);
         assert_eq!((flat.len(), flat.get(3).is_none(), flat.with_last_part("v").count()), (3, true, 0));
     }
 
@@ -273,6 +335,7 @@ mod tests {
                 let _ = flat.get(number).map(|entry| flat.places(&entry).count());
             }
             let _ = flat.with_last_part("f").count();
+            let _ = flat.sources().map(|source| flat.units(&source).count()).sum::<usize>() + flat.ranges().count();
         }
     }
 }

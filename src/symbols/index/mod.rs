@@ -1,5 +1,8 @@
 //! All names of a file: functions with every instance, variables, types. Built by all processors when a name is first looked
 //! up, and kept for another time. Knows no process.
+//!
+//! `.debug_names` and `.gdb_index` are not read: few files have them, both lack inlined calls' places, and whoever made them
+//! may have left names out (DWARF 5, 6.1.1.1). One reading of the entries themselves serves all files.
 
 mod collect;
 mod flat;
@@ -42,13 +45,23 @@ pub struct Named {
     pub places: Vec<Place>,
 }
 
+/// What is known of the units of debug info, so that only those which matter have to be read.
+#[derive(Default)]
+pub struct Units {
+    /// Each source file with the units that name it, by rising path.
+    pub files: Vec<(Arc<str>, Vec<u32>)>,
+    /// What each covers: begin, end, number.
+    pub ranges: Vec<(u64, u64, u32)>,
+}
+
 /// The names.
 pub struct Index(Flat);
 
 impl Index {
     /// Of all that a file has.
     pub fn build(dwarf: Option<&Dwarf>, symbols: &Symbols, key: u64) -> Index {
-        let all = dwarf.map(|dwarf| collect::of_dwarf(dwarf, None)).unwrap_or_default();
+        let mut all = dwarf.map(|dwarf| collect::of_dwarf(dwarf, None)).unwrap_or_default();
+        add_parameters(&mut all, symbols);
         let mut known: Vec<u64> = Vec::new();
         for named in &all {
             known.extend(named.places.iter().filter(|place| !place.inlined).map(|place| place.addr));
@@ -56,7 +69,27 @@ impl Index {
         known.sort_unstable();
         let others: Vec<&Symbol> =
             symbols.iter().filter(|symbol| known.binary_search(&symbol.start).is_err()).collect();
-        Index(Flat::build(&merged(all, of_symbols(symbols, &others)), key))
+        let units = dwarf.map(|dwarf| Units { files: dwarf.files_of_units(), ranges: joined(dwarf.unit_ranges()) });
+        Index(Flat::build(&merged(all, of_symbols(symbols, &others)), &units.unwrap_or_default(), key))
+    }
+
+    /// The units that name a file which `wanted` accepts by its path.
+    pub fn units_of(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<usize> {
+        let files = self.0.sources().filter(|source| wanted(source.path));
+        let mut units: Vec<usize> = files.flat_map(|source| self.0.units(&source)).collect();
+        units.sort_unstable();
+        units.dedup();
+        units
+    }
+
+    /// The paths of all source files, sorted.
+    pub fn sources(&self) -> Vec<Arc<str>> {
+        self.0.sources().map(|source| source.path.into()).collect()
+    }
+
+    /// What each unit covers: begin, end, number.
+    pub fn ranges(&self) -> Vec<(u64, u64, u32)> {
+        self.0.ranges().collect()
     }
 
     /// What was kept under a name; `None` if there is nothing usable.
@@ -123,10 +156,35 @@ pub fn functions_without(
     }
     let candidates: Vec<&Symbol> =
         symbols.holding(literal.as_bytes()).into_iter().filter(|symbol| symbol.kind == Kind::Function).collect();
+    add_parameters(&mut named, symbols);
     named.retain(|named| named.kind == NameKind::Function && wanted.fits(&named.name));
     let mut from_table = of_symbols(symbols, &candidates);
     from_table.retain(|symbol| wanted.fits(&symbol.name));
     Some(merged(named, from_table).into_iter().map(|named| (named.name.into(), named.places)).collect())
+}
+
+/// Ranges in the order in which they are searched, those of one unit that touch as one: a compiler gives each function its own.
+fn joined(mut ranges: Vec<(u64, u64, u32)>) -> Vec<(u64, u64, u32)> {
+    ranges.sort_unstable_by_key(|(begin, end, unit)| (*begin, std::cmp::Reverse(*end), *unit));
+    // Up to 15 bytes between functions are padding.
+    ranges.dedup_by(|(begin, end, unit), kept| {
+        let touches = *unit == kept.2 && kept.1 <= *begin && *begin - kept.1 < 16;
+        if touches {
+            kept.1 = *end;
+        }
+        touches
+    });
+    ranges
+}
+
+/// Gives functions of C++ the names that the linker has for them, where debug info has only the shorter.
+fn add_parameters(all: &mut [Named], symbols: &Symbols) {
+    for named in all.iter_mut().filter(|named| named.kind == NameKind::Function) {
+        let own = named.places.iter().find(|place| !place.inlined);
+        if let Some(full) = own.and_then(|place| symbols.with_parameters(place.addr, &named.name)) {
+            named.name = full;
+        }
+    }
 }
 
 fn of_symbols(symbols: &Symbols, some: &[&Symbol]) -> Vec<Named> {

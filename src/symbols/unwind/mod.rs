@@ -3,6 +3,7 @@
 
 mod code;
 mod expression;
+mod header;
 mod registers;
 mod row;
 mod table;

@@ -4,10 +4,11 @@
 use std::sync::OnceLock;
 
 use gimli::{
-    BaseAddresses, CfaRule as Cfa, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, FrameDescriptionEntry, LittleEndian,
+    BaseAddresses, CfaRule as Cfa, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry, LittleEndian,
     RegisterRule as Rule, UnwindContext, UnwindOffset, UnwindSection,
 };
 
+use super::header::entry_before;
 use super::row::{CfaRule, RegisterRule, Row};
 use crate::addr::LinkAddr;
 use crate::symbols::{Module, Section};
@@ -86,10 +87,11 @@ impl UnwindTables {
         addr: u64,
         section: &EhFrame<Slice<'a>>,
     ) -> Option<Option<FrameDescriptionEntry<Slice<'a>>>> {
-        let header = EhFrameHdr::new(self.header.as_deref()?, LittleEndian);
-        let parsed = header.parse(&self.bases, ADDRESS_SIZE).ok()?;
-        let table = parsed.table()?;
-        Some(table.fde_for_address(section, &self.bases, addr, EhFrame::cie_from_offset).ok())
+        let header = self.header.as_ref()?;
+        let entry = entry_before(header, header.address.0, addr)?;
+        let offset = usize::try_from(entry.checked_sub(self.eh_frame.as_ref()?.address.0)?).ok()?;
+        let found = section.fde_from_offset(&self.bases, offset.into(), EhFrame::cie_from_offset);
+        Some(found.ok().filter(|found| found.contains(addr)))
     }
 
     fn row_by_debug_frame(&self, addr: u64, scratch: &mut Scratch) -> Option<Row> {

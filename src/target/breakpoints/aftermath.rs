@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        let journal = Journal::create(&folder.path().join("journal")).expect("a journal");
+        let (journal, _) = Journal::create(&folder.path().join("journal")).expect("a journal");
         assert!(CallNote::read(&journal).is_none() && !tells_of_something(&journal));
         let registers = Registers { r15: 1, rip: 2, gs: 3, ..Registers::default() };
         let sequence = Some((RuntimeAddr(4), [5; 8]));

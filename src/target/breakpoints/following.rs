@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 
 use super::watch::DebugRegisters;
+use super::{Kind, NewBreakpoint};
 use crate::addr::{Pid, RuntimeAddr};
 use crate::kernel::maps::Mappings;
 use crate::target::News;
@@ -48,6 +49,29 @@ impl Process {
         if self.steering.breakpoints.iter().any(|one| one.follows && one.addresses.is_empty()) {
             self.relocate(true);
         }
+    }
+
+    /// What a new breakpoint of another process, whose mappings these are, is in this one. `None`: it is not meant here. Addresses
+    /// hold as long as the same files are mapped there: in children until they execute a program. After that what has a name is
+    /// looked up, unless an expression goes with it: the addresses in that are the other process's.
+    pub fn counterpart(&self, new: &NewBreakpoint, theirs: &Mappings) -> Option<NewBreakpoint> {
+        let mappings = self.mappings().ok()?;
+        if matches!(new.kind, Kind::Watch(_)) || new.thread.is_some() {
+            return None;
+        }
+        let place = |mappings: &Mappings, addr: RuntimeAddr| {
+            let mapping = mappings.find(addr)?;
+            Some((mapping.name.clone(), mapping.inode, mapping.file_offset + (addr.0 - mapping.start.0)))
+        };
+        if new.addresses.iter().all(|addr| place(&mappings, *addr) == place(theirs, *addr)) {
+            return Some(new.clone());
+        }
+        let locate = self.rules.locate.borrow().clone()?;
+        if !new.follows || new.condition.is_some() || new.trace.is_some() {
+            return None;
+        }
+        let addresses = locate.addresses(self.pid, &mappings, &new.location);
+        (!addresses.is_empty()).then(|| NewBreakpoint { addresses, ..new.clone() })
     }
 
     fn relocate(&mut self, only_following: bool) -> bool {

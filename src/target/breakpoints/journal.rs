@@ -3,7 +3,7 @@
 //! (`kernel::journal`). Refuses to undo anything in a process that is not the one that was written down.
 
 use std::env;
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -201,9 +201,15 @@ impl Guard {
         let folder = journal_folder();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = path_of(pid).map_err(io::Error::other)?;
-        // It opens the journal when godbg has ended: no journal is ever without it.
-        let leash = guardian::start(&path)?;
-        let journal = Journal::create(&path)?;
+        let (journal, file) = Journal::create(&path)?;
+        let leash = match guardian::start(&path, file) {
+            Ok(leash) => leash,
+            Err(error) => {
+                // It says nothing yet, should it stay.
+                let _ = journal.remove();
+                return Err(error);
+            }
+        };
         journal.set(PID, pid.0 as u64);
         journal.set(STARTED, stat.started);
         journal.set(MAGIC, VALID);
@@ -277,11 +283,8 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
     if !is_of(&journal, pid) {
         return Ok(None);
     }
-    let is_shielded = has_handler(&journal, pid);
-    if is_shielded && let Ok(memory) = Memory::open(pid, pid.leader()) {
-        restore_text(&memory, &journal);
-    }
-    let breakpoints = if is_shielded { sites_of(&journal).len() } else { 0 };
+    // Nothing is touched before it is attached: another godbg may be at work in it.
+    let breakpoints = if has_handler(&journal, pid) { sites_of(&journal).len() } else { 0 };
     drop(journal);
     let begin = Instant::now();
     loop {
@@ -297,20 +300,25 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
     }
 }
 
-/// What the guardian does when godbg has ended: repairs what the journal at `path` says. The process may have ended too.
+/// What the guardian does when godbg has ended: repairs what the journal that it has inherited says. The process may have
+/// ended too. Where a later godbg was faster, what stands at `path` is that one's journal, and the breakpoints are its own.
 pub fn guard(path: &Path, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Option<Repaired>> {
-    let Ok(journal) = Journal::open(path) else {
-        // It was just being made, if it is there at all.
-        let _ = fs::remove_file(path);
-        return Ok(None);
-    };
-    let pid = Pid(journal.get(PID) as i32);
-    let mine = is_of(&journal, pid);
-    drop(journal);
-    if !mine {
-        // Nobody needs it any more.
-        let _ = fs::remove_file(path);
+    let journal = Journal::inherited(path).map_err(|error| Error::NoJournal(error.to_string()))?;
+    if !journal.is_in_place() {
         return Ok(None);
     }
+    let pid = Pid(journal.get(PID) as i32);
+    if !is_of(&journal, pid) {
+        // Nobody needs it any more. Should it stay, it is found to be of a process that needs nothing.
+        let _ = journal.remove();
+        return Ok(None);
+    }
+    // At once, before the kernel lets the threads go: who traces them is dying.
+    if has_handler(&journal, pid)
+        && let Ok(memory) = Memory::open(pid, pid.leader())
+    {
+        restore_text(&memory, &journal);
+    }
+    drop(journal);
     repair(pid, tracer, metronome)
 }

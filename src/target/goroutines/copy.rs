@@ -10,7 +10,7 @@ use super::layout::{G_M, Layout, SCHED_PC, SCHED_SP, STACK_HI};
 use super::runtime::GoRuntime;
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
-use crate::kernel::memory::Memory;
+use crate::kernel::memory::{Memory, PAGE};
 use crate::target::process::Process;
 use crate::target::stacks::{FrameRegisters, registers_of};
 
@@ -47,10 +47,19 @@ pub struct RawG {
     pub start_pc: u64,
     /// `labels`.
     pub labels: u64,
-    /// Where its stack stands in the copy, and how much of it there is.
-    piece: (usize, u32),
+    /// Where its stack stands in the copy.
+    piece: Piece,
     /// Whether it goes on at exactly `pc`, which is not behind a call.
     pub is_exact: bool,
+}
+
+/// A part of the copied stacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Piece {
+    start: usize,
+    length: u32,
+    /// Which reader has it.
+    reader: u32,
 }
 
 /// `_Gscan` of runtime/runtime2.go: the collector looks at it; the status is the rest.
@@ -85,7 +94,7 @@ impl RawG {
             creator_pc: word(layout.creator_pc)?,
             start_pc: word(layout.start_pc)?,
             labels: word(layout.labels)?,
-            piece: (0, 0),
+            piece: Piece::default(),
             is_exact: false,
         })
     }
@@ -107,7 +116,8 @@ pub struct GoroutineCopy {
     pub mappings: Mappings,
     /// How many could not be read.
     pub unreadable: usize,
-    stacks: Vec<u8>,
+    /// By reader.
+    stacks: Vec<Vec<u8>>,
 }
 
 /// More goroutines than this are not looked at.
@@ -116,8 +126,9 @@ const MOST: u64 = 16 << 20;
 impl GoroutineCopy {
     /// The copied part of a goroutine's stack, from its stack pointer on.
     pub fn stack(&self, g: &RawG) -> &[u8] {
-        let (start, length) = g.piece;
-        self.stacks.get(start..start + length as usize).unwrap_or_default()
+        let Piece { start, length, reader } = g.piece;
+        let stacks = self.stacks.get(reader as usize);
+        stacks.and_then(|stacks| stacks.get(start..start + length as usize)).unwrap_or_default()
     }
 }
 
@@ -130,22 +141,32 @@ impl Process {
         // Entries of the list are never taken out and never moved: those that are there now are there in the stop.
         let mut list = if running { read_list(&memory, runtime, 0) } else { Vec::new() };
         let mut runs = Runs::of(&list, runtime.layout.g_size());
+        // Pages that the kernel would have to find while it copies are found before.
+        let rooms = if running { rooms(&runs, each) } else { Vec::new() };
         let hold = self.take_hold()?;
         let more = read_list(&memory, runtime, list.len());
         if !more.is_empty() {
             list.extend(more);
             runs = Runs::of(&list, runtime.layout.g_size());
         }
-        let mut gs = read_gs(&memory, &runs, &runtime.layout);
-        let unreadable = list.len() - gs.len().min(list.len());
-        gs.retain(RawG::is_alive);
-        let threads = read_threads(&memory, &gs, &runtime.layout);
-        for g in gs.iter_mut().filter(|g| g.status == RUNNING) {
-            let registers = threads.get(&g.m).and_then(|tid| self.registers_at(*tid)).map(|found| registers_of(&found));
-            g.stand_at(registers);
+        let each = each.min((MOST_BYTES / list.len().max(1)).max(512));
+        let mut parts = read_all_gs(&memory, &runs, &runtime.layout, each, rooms);
+        let threads =
+            read_threads(&memory, parts.iter().flat_map(|part| part.gs.iter().chain(&part.running)), &runtime.layout);
+        let mut scratch = vec![0; CHUNK.max(each)];
+        for (number, part) in (0..).zip(&mut parts) {
+            let mut running = std::mem::take(&mut part.running);
+            for g in &mut running {
+                let registers =
+                    threads.get(&g.m).and_then(|tid| self.registers_at(*tid)).map(|found| registers_of(&found));
+                g.stand_at(registers);
+            }
+            part.read_stacks(&memory, number, each, running, &mut scratch);
         }
-        let stacks = read_stacks(&memory, &mut gs, each);
         let held = hold.map(|hold| self.release(hold)).transpose()?;
+        let unreadable = list.len().saturating_sub(parts.iter().map(|part| part.readable).sum());
+        let gs = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.gs)).collect();
+        let stacks = parts.into_iter().map(|part| part.stacks).collect();
         Ok(GoroutineCopy { gs, threads, held, mappings, unreadable, stacks })
     }
 }
@@ -182,10 +203,12 @@ fn read_list(memory: &Memory, runtime: &GoRuntime, from: usize) -> Vec<u64> {
 struct Runs {
     /// The addresses, rising.
     sorted: Vec<u64>,
-    /// From which to which of them, and how long the stretch is.
-    runs: Vec<(usize, usize, usize)>,
+    runs: Vec<Run>,
     size: usize,
 }
+
+/// From which to which of the addresses, and how long the stretch is.
+type Run = (usize, usize, usize);
 
 /// So far apart they are read together: `g`s of a size class of their own lie side by side.
 const NEAR: u64 = 256;
@@ -197,7 +220,7 @@ impl Runs {
         let mut sorted = list.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
-        let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
         for (index, addr) in sorted.iter().enumerate() {
             if let Some((first, last, length)) = runs.last_mut() {
                 let end = sorted[*first].saturating_add(*length as u64);
@@ -213,34 +236,132 @@ impl Runs {
     }
 }
 
-fn read_gs(memory: &Memory, runs: &Runs, layout: &Layout) -> Vec<RawG> {
-    let total: usize = runs.runs.iter().map(|(_, _, length)| length).sum();
-    let parts = split(&runs.runs, total, |run| run.2);
-    let work = |part: &[(usize, usize, usize)]| {
-        let mut gs = Vec::with_capacity(part.iter().map(|(first, last, _)| last - first).sum());
-        let mut buffer = vec![0; CHUNK];
-        let mut rest = part;
+impl Runs {
+    /// As many parts as there are processors.
+    fn parts(&self) -> Vec<&[Run]> {
+        split(&self.runs, self.runs.iter().map(|run| run.2).sum(), |run| run.2)
+    }
+}
+
+/// What one reader has read.
+#[derive(Default)]
+struct Part {
+    gs: Vec<RawG>,
+    /// Those whose stacks are read when their threads have said where they stand.
+    running: Vec<RawG>,
+    stacks: Vec<u8>,
+    /// How many `g`s could be read, dead ones too.
+    readable: usize,
+}
+
+/// So much of a stack is mostly in use, bytes.
+const USUAL: usize = 400;
+
+/// Empty parts whose memory is there already.
+fn rooms(runs: &Runs, each: usize) -> Vec<Part> {
+    in_parallel(runs.parts(), |part: &[Run]| {
+        let count = part.iter().map(|run| run.1 - run.0).sum();
+        // Not zeros, which the allocator would take from the kernel as pages that are not there yet.
+        let (mut gs, mut stacks) = (vec![RawG::default(); count], vec![1; (count * each.min(USUAL)).min(MOST_BYTES)]);
+        gs.clear();
+        stacks.clear();
+        vec![Part { gs, stacks, ..Part::default() }]
+    })
+}
+
+/// Reads the `g`s, and the stacks of those that stand still.
+fn read_all_gs(memory: &Memory, runs: &Runs, layout: &Layout, each: usize, rooms: Vec<Part>) -> Vec<Part> {
+    let rooms = rooms.into_iter().chain(std::iter::repeat_with(Part::default));
+    let parts = (0..).zip(runs.parts()).zip(rooms).collect();
+    in_parallel(parts, |((number, runs_of_part), mut room): ((u32, &[Run]), Part)| {
+        let mut scratch = vec![0; CHUNK.max(each)];
+        let mut rest = runs_of_part;
         while !rest.is_empty() {
             let mut length = 0;
-            let count =
-                rest.iter().take_while(|run| (length + run.2 <= CHUNK).then(|| length += run.2).is_some()).count();
+            let fits = |run: &&Run| (length + run.2 <= CHUNK).then(|| length += run.2).is_some();
+            let count = rest.iter().take_while(fits).count();
             let (batch, next) = rest.split_at(count.max(1));
             rest = next;
-            let ranges: Vec<(RuntimeAddr, usize)> =
-                batch.iter().map(|run| (RuntimeAddr(runs.sorted[run.0]), run.2.min(CHUNK))).collect();
-            let mut place = 0;
-            for (run, got) in batch.iter().zip(read_all(memory, &ranges, &mut buffer)) {
-                for addr in &runs.sorted[run.0..run.1] {
-                    let at = (addr - runs.sorted[run.0]) as usize;
-                    let bytes = buffer.get(place + at..place + (at + runs.size).min(got));
-                    gs.extend(bytes.and_then(|bytes| RawG::read(bytes, *addr, layout)));
+            let mut gs = read_gs(memory, runs, batch, layout, &mut scratch);
+            room.readable += gs.len();
+            gs.retain(RawG::is_alive);
+            room.running.extend(gs.extract_if(.., |g| g.status == RUNNING));
+            room.read_stacks(memory, number, each, gs, &mut scratch);
+        }
+        vec![room]
+    })
+}
+
+fn read_gs(memory: &Memory, runs: &Runs, batch: &[Run], layout: &Layout, buffer: &mut [u8]) -> Vec<RawG> {
+    let ranges: Vec<(RuntimeAddr, usize)> =
+        batch.iter().map(|run| (RuntimeAddr(runs.sorted[run.0]), run.2.min(CHUNK))).collect();
+    let mut gs = Vec::with_capacity(batch.iter().map(|run| run.1 - run.0).sum());
+    let mut place = 0;
+    for (run, got) in batch.iter().zip(read_all(memory, &ranges, buffer)) {
+        for addr in &runs.sorted[run.0..run.1] {
+            let at = (addr - runs.sorted[run.0]) as usize;
+            let bytes = buffer.get(place + at..place + (at + runs.size).min(got));
+            gs.extend(bytes.and_then(|bytes| RawG::read(bytes, *addr, layout)));
+        }
+        place += run.2;
+    }
+    gs
+}
+
+/// A stretch of a stack: its address, its length, and which goroutine's it is.
+type Stretch = (u64, u32, usize);
+
+/// The first stretches that lie in one page, and the length from the first's beginning to the last's end. The kernel looks
+/// every range's page up by itself, so that one range of a page with two small stacks takes half the time of two.
+fn same_page(sorted: &[Stretch]) -> (&[Stretch], usize) {
+    let Some((start, length, _)) = sorted.first() else { return (sorted, 0) };
+    let mut end = start + u64::from(*length);
+    let is_near = |(at, length, _): &&Stretch| {
+        let last = at + u64::from(*length);
+        let is_same = (last - 1) / PAGE == start / PAGE;
+        end = if is_same { end.max(last) } else { end };
+        is_same
+    };
+    let more = sorted[1..].iter().take_while(is_near).count();
+    (&sorted[..more + 1], (end - start) as usize)
+}
+
+impl Part {
+    /// Adds goroutines with at most so much of their stacks. They are read by rising address into a small buffer, of which
+    /// what lies between stacks is not kept.
+    fn read_stacks(&mut self, memory: &Memory, reader: u32, each: usize, mut gs: Vec<RawG>, scratch: &mut [u8]) {
+        let used = |g: &RawG| if (g.lo..g.hi).contains(&g.sp) { (g.hi - g.sp).min(each as u64) as u32 } else { 0 };
+        let stretches = gs.iter().enumerate().map(|(index, g)| (g.sp, used(g), index));
+        let mut stretches: Vec<Stretch> = stretches.filter(|stretch| stretch.1 > 0).collect();
+        stretches.sort_unstable();
+        let mut rest = &stretches[..];
+        while !rest.is_empty() {
+            let (mut ranges, mut groups, mut length) = (Vec::new(), Vec::new(), 0);
+            while !rest.is_empty() {
+                let (group, group_length) = same_page(rest);
+                if length + group_length > scratch.len() {
+                    break;
                 }
-                place += run.2;
+                ranges.push((RuntimeAddr(group[0].0), group_length));
+                groups.push((group, length));
+                length += group_length;
+                rest = &rest[group.len()..];
+            }
+            let got = read_all(memory, &ranges, &mut scratch[..length]);
+            for ((group, place), got) in groups.into_iter().zip(got) {
+                for (at, used, index) in group {
+                    let from = (at - group[0].0) as usize;
+                    let bytes = &scratch[place + from.min(got)..place + (from + *used as usize).min(got)];
+                    gs[*index].piece = Piece { start: self.stacks.len(), length: bytes.len() as u32, reader };
+                    self.stacks.extend_from_slice(bytes);
+                }
+            }
+            if ranges.is_empty() {
+                break;
             }
         }
-        gs
-    };
-    in_parallel(parts, work)
+        self.gs.append(&mut gs);
+    }
 }
 
 /// Reads ranges into a buffer one behind the other; how much of each was read. What cannot be read leaves the others alone.
@@ -264,8 +385,8 @@ fn read_all(memory: &Memory, ranges: &[(RuntimeAddr, usize)], buffer: &mut [u8])
 }
 
 /// The tids of the `m`s that have a goroutine.
-fn read_threads(memory: &Memory, gs: &[RawG], layout: &Layout) -> FxHashMap<u64, Tid> {
-    let mut ms: Vec<u64> = gs.iter().map(|g| g.m).filter(|m| *m != 0).collect();
+fn read_threads<'g>(memory: &Memory, gs: impl Iterator<Item = &'g RawG>, layout: &Layout) -> FxHashMap<u64, Tid> {
+    let mut ms: Vec<u64> = gs.map(|g| g.m).filter(|m| *m != 0).collect();
     ms.sort_unstable();
     ms.dedup();
     let size = layout.m_size();
@@ -284,38 +405,6 @@ fn read_threads(memory: &Memory, gs: &[RawG], layout: &Layout) -> FxHashMap<u64,
 /// No more than this of all stacks together.
 const MOST_BYTES: usize = 80 << 20;
 
-fn read_stacks(memory: &Memory, gs: &mut [RawG], each: usize) -> Vec<u8> {
-    let each = each.min((MOST_BYTES / gs.len().max(1)).max(512));
-    let mut total = 0;
-    for g in gs.iter_mut() {
-        let used = if (g.lo..g.hi).contains(&g.sp) { (g.hi - g.sp).min(each as u64) as usize } else { 0 };
-        g.piece = (total, used as u32);
-        total += used;
-    }
-    let mut stacks = vec![0; total];
-    let mut parts = Vec::new();
-    let mut rest = &mut stacks[..];
-    for part in split_mut(gs, total, |g| g.piece.1 as usize) {
-        let length = part.iter().map(|g| g.piece.1 as usize).sum();
-        let (own, others) = rest.split_at_mut(length);
-        parts.push((part, own));
-        rest = others;
-    }
-    in_parallel(parts, |(part, own)| {
-        let mut place = 0;
-        for batch in part.chunks_mut(1024) {
-            let ranges: Vec<(RuntimeAddr, usize)> =
-                batch.iter().map(|g| (RuntimeAddr(g.sp), g.piece.1 as usize)).collect();
-            let length: usize = ranges.iter().map(|(_, length)| length).sum();
-            let got = read_all(memory, &ranges, &mut own[place..place + length]);
-            batch.iter_mut().zip(got).for_each(|(g, got)| g.piece.1 = got as u32);
-            place += length;
-        }
-        Vec::<()>::new()
-    });
-    stacks
-}
-
 /// Halves (or as many parts as there are processors) of about the same size; small work stays in one.
 fn split<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut parts, mut rest) = (Vec::new(), items);
@@ -327,21 +416,10 @@ fn split<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<&[T]> 
     parts
 }
 
-fn split_mut<T>(items: &mut [T], total: usize, size: impl Fn(&T) -> usize) -> Vec<&mut [T]> {
-    let lengths = lengths(items, total, size);
-    let (mut parts, mut rest) = (Vec::new(), items);
-    for length in lengths {
-        let (part, others) = rest.split_at_mut(length);
-        parts.push(part);
-        rest = others;
-    }
-    parts
-}
-
 fn lengths<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<usize> {
     const SMALL: usize = 1 << 20;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    let goal = (total / workers).max(SMALL);
+    let goal = total.div_ceil(workers).max(SMALL);
     let (mut lengths, mut count, mut sum) = (Vec::new(), 0, 0);
     for item in items {
         (count, sum) = (count + 1, sum + size(item));
@@ -350,7 +428,9 @@ fn lengths<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<usiz
             (count, sum) = (0, 0);
         }
     }
-    lengths.push(count);
+    if count > 0 {
+        lengths.push(count);
+    }
     lengths
 }
 
@@ -367,4 +447,29 @@ pub(super) fn in_parallel<P: Send, T: Send>(parts: Vec<P>, work: impl Fn(P) -> V
         }
         all
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_of_one_page_are_one_range() {
+        let sorted = [(0x1700, 0x100, 0), (0x1f00, 0x100, 1), (0x2f80, 0x100, 2), (0x3000, 0x80, 3), (0x3040, 0x20, 4)];
+        assert_eq!(same_page(&sorted), (&sorted[..2], 0x900));
+        // One that goes on in the next page takes nothing with it, not even what it covers.
+        assert_eq!(same_page(&sorted[2..]), (&sorted[2..3], 0x100));
+        assert_eq!(same_page(&sorted[3..]), (&sorted[3..], 0x80));
+        assert_eq!(same_page(&[]), (&[][..], 0));
+    }
+
+    #[test]
+    fn parts_are_all_of_it_in_order() {
+        let sizes = [3 << 20, 1, 2 << 20, 5, 6 << 20, 7];
+        for total in [0, 1 << 20, 12 << 20] {
+            assert_eq!(split(&sizes, total, |size| *size).concat(), sizes);
+        }
+        assert_eq!(split(&[1, 2, 3], 6, |size| *size).len(), 1);
+        assert!(split(&[], 0, |size: &usize| *size).is_empty());
+    }
 }

@@ -29,7 +29,7 @@ pub(super) struct Walker<'a> {
 #[derive(Debug)]
 pub struct Walked {
     /// Its frames.
-    pub stack: NamedStack,
+    pub stack: Arc<NamedStack>,
     /// Which of them is the first of the program's own; the innermost where there is none.
     pub user: usize,
     /// Whether one is the program's own.
@@ -141,7 +141,7 @@ impl<'a> Walker<'a> {
         let stack = self.namer.name_all(&crate::target::stacks::Stack { frames, end });
         let own = |frame: &NamedFrame| frame.function.as_deref().is_some_and(is_user_function);
         let user = stack.frames.iter().position(own);
-        Walked { user: user.unwrap_or(0), has_user: user.is_some(), stack }
+        Walked { user: user.unwrap_or(0), has_user: user.is_some(), stack: Arc::new(stack) }
     }
 
     /// The first line of a function, or of an address behind a call.

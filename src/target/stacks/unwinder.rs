@@ -289,7 +289,7 @@ impl<'a> Unwinder<'a> {
 
     fn by_frame_pointer(&self, registers: &FrameRegisters) -> Option<Caller> {
         let (frame, sp) = (registers.get(RBP)?, registers.sp()?);
-        if frame < sp || frame % 8 != 0 {
+        if frame < sp || !frame.is_multiple_of(8) {
             return None;
         }
         let outer = self.context.memory.word(frame)?;

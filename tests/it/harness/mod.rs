@@ -1,9 +1,11 @@
 //! What the tests stand on: fixtures, the kernel as the oracle, and `godbg` behind pipes or on a terminal.
 
+pub mod binaries;
 pub mod fixture;
 pub mod godbg;
 pub mod kernel;
 pub mod machine;
+pub mod places;
 pub mod pty;
 pub mod screen;
 pub mod steered;
