@@ -5,15 +5,16 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::libc::c_void;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::libc::{self, c_void};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, linkat};
 
 /// How many words a journal holds.
 pub const WORDS: usize = 8192;
@@ -33,15 +34,32 @@ pub struct Journal {
 unsafe impl Send for Journal {}
 
 impl Journal {
-    /// Makes a new one, readable by its owner alone, in place of an old one. The open file is for whoever inherits it.
+    /// Makes a new one, readable by its owner alone, that is nowhere yet: [`Journal::put_in_place`] gives it its path, when there
+    /// is somebody who will take it away. The open file is for whoever inherits it.
     pub fn create(path: &Path) -> io::Result<(Journal, File)> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        // open(2), O_TMPFILE: not every file system can.
+        let file = match options.custom_flags(libc::O_TMPFILE).open(folder) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {
+                remove_old(path)?;
+                options.custom_flags(0).create_new(true).open(path)?
+            }
+            other => other?,
+        };
         file.set_len(BYTES as u64)?;
         Ok((Journal::map(&file, path)?, file))
+    }
+
+    /// Gives a new one its path, in place of an old one.
+    pub fn put_in_place(&self, file: &File) -> io::Result<()> {
+        if self.is_in_place() {
+            return Ok(());
+        }
+        remove_old(&self.path)?;
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        linkat(AT_FDCWD, open.as_str(), AT_FDCWD, &self.path, AtFlags::AT_SYMLINK_FOLLOW).map_err(io::Error::from)
     }
 
     /// Opens one that exists. One that belongs to another user, or is not as long as a journal, is refused.
@@ -107,6 +125,13 @@ impl Journal {
     }
 }
 
+fn remove_old(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn identity(facts: &Metadata) -> (u64, u64) {
     (facts.dev(), facts.ino())
 }
@@ -128,12 +153,14 @@ mod tests {
     fn what_one_writes_another_reads() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal");
-        let (one, _) = Journal::create(&path).expect("a journal");
+        let (one, file) = Journal::create(&path).expect("a journal");
+        one.put_in_place(&file).expect("its path");
         one.set(WORDS - 1, 7);
         let other = Journal::open(&path).expect("the same");
         assert_eq!(other.get(WORDS - 1), 7);
         drop(one);
-        let (next, _) = Journal::create(&path).expect("another one in its place");
+        let (next, file) = Journal::create(&path).expect("another one");
+        next.put_in_place(&file).expect("in its place");
         assert!(next.is_in_place() && !other.is_in_place());
         assert_eq!((next.get(WORDS - 1), other.get(WORDS - 1)), (0, 7));
         other.remove().expect("not its business any more");

@@ -377,9 +377,12 @@ fn functions_and_lines_by_name_are_those_of_go_tool_nm_however_a_program_was_bui
             );
             let short = module.functions(&NamePattern::name("server.serve"));
             let long = module.functions(&NamePattern::name("main.(*server).serve"));
-            assert_eq!((short.len(), &short), (1, &long), "{short:?}");
-            let spot = long[0].spot.clone().unwrap();
-            assert!(spot.file.ends_with("goroutines.go") && (25..=26).contains(&spot.line), "{spot:?}");
+            assert_eq!(short, long);
+            // A compiler may have inlined it into the function that a `go` statement begins.
+            let own: Vec<_> = long.iter().filter(|found| !found.inlined).collect();
+            assert_eq!(own.len(), 1, "{long:?}");
+            let spot = own[0].spot.clone().unwrap();
+            assert!(spot.file.ends_with("goroutines.go") && (25..=30).contains(&spot.line), "{spot:?}");
             // Inlined into its caller, which is inlined into none.
             let inlined = module.functions(&NamePattern::name("main.inner"));
             assert!(inlined.iter().any(|found| found.inlined), "{inlined:?}");

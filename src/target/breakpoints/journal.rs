@@ -201,15 +201,10 @@ impl Guard {
         let folder = journal_folder();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = path_of(pid).map_err(io::Error::other)?;
+        // No journal is ever without a guardian, who takes it away: not even if godbg is killed right here.
         let (journal, file) = Journal::create(&path)?;
-        let leash = match guardian::start(&path, file) {
-            Ok(leash) => leash,
-            Err(error) => {
-                // It says nothing yet, should it stay.
-                let _ = journal.remove();
-                return Err(error);
-            }
-        };
+        let leash = guardian::start(&path, file.try_clone()?)?;
+        journal.put_in_place(&file)?;
         journal.set(PID, pid.0 as u64);
         journal.set(STARTED, stat.started);
         journal.set(MAGIC, VALID);
