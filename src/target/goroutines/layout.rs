@@ -89,24 +89,24 @@ impl Layout {
     pub fn by_dwarf(module: &Module) -> Option<Layout> {
         let found = structs(module, &["runtime.g", "runtime.m", "runtime.gobuf"]);
         let (g, m, gobuf) = (found.get("runtime.g")?, found.get("runtime.m")?, found.get("runtime.gobuf")?);
-        let at = |layout: &StructLayout, name: &str| layout.fields.get(name).copied();
-        let fixed = [(at(g, "stack"), 0), (at(g, "m"), G_M), (at(g, "sched"), SCHED_SP), (at(gobuf, "pc"), 8)];
+        let fixed =
+            [(field(g, "stack"), 0), (field(g, "m"), G_M), (field(g, "sched"), SCHED_SP), (field(gobuf, "pc"), 8)];
         let is_known = fixed.into_iter().all(|(found, wanted)| found == Some(wanted));
         is_known.then_some(())?;
         Some(Layout {
-            syscall_sp: at(g, "syscallsp")?,
-            syscall_bp: at(g, "syscallbp"),
-            status: at(g, "atomicstatus")?,
-            id: at(g, "goid")?,
-            wait_since: at(g, "waitsince")?,
-            wait_reason: at(g, "waitreason")?,
-            parent: at(g, "parentGoid"),
-            creator_pc: at(g, "gopc")?,
-            start_pc: at(g, "startpc")?,
-            labels: at(g, "labels")?,
-            sched_bp: SCHED_SP + at(gobuf, "bp")?,
-            m_procid: at(m, "procid")?,
-            m_curg: at(m, "curg")?,
+            syscall_sp: field(g, "syscallsp")?,
+            syscall_bp: field(g, "syscallbp"),
+            status: field(g, "atomicstatus")?,
+            id: field(g, "goid")?,
+            wait_since: field(g, "waitsince")?,
+            wait_reason: field(g, "waitreason")?,
+            parent: field(g, "parentGoid"),
+            creator_pc: field(g, "gopc")?,
+            start_pc: field(g, "startpc")?,
+            labels: field(g, "labels")?,
+            sched_bp: SCHED_SP + field(gobuf, "bp")?,
+            m_procid: field(m, "procid")?,
+            m_curg: field(m, "curg")?,
         })
     }
 
@@ -122,6 +122,14 @@ impl Layout {
     }
 }
 
+/// A `g` has less than 600 bytes. What a hostile file says is no reason to read, or to make room for, more than that.
+const LARGEST_OFFSET: u64 = 4096;
+
+/// Where a field is, if that can be.
+fn field(layout: &StructLayout, name: &str) -> Option<u64> {
+    layout.fields.get(name).copied().filter(|offset| *offset <= LARGEST_OFFSET)
+}
+
 const OLDEST: u32 = 19;
 const NEWEST: u32 = 27;
 
@@ -133,6 +141,15 @@ fn is_plain(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_far_behind_its_struct_is_none() {
+        let fields = [("goid", 152), ("curg", LARGEST_OFFSET + 1), ("procid", u64::MAX - 7)];
+        let fields = fields.into_iter().map(|(name, offset)| (name.to_owned(), offset)).collect();
+        let layout = StructLayout { size: u64::MAX, fields };
+        let found = ["goid", "curg", "procid", "gone"].map(|name| field(&layout, name));
+        assert_eq!(found, [Some(152), None, None, None]);
+    }
 
     #[test]
     fn experiments_are_no_releases() {
