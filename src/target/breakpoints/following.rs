@@ -44,13 +44,6 @@ impl Process {
         self.follow_libraries();
     }
 
-    /// Looks up breakpoints that wait for a file, for a process that is held.
-    pub fn relocate_waiting(&mut self) {
-        if self.steering.breakpoints.iter().any(|one| one.follows && one.addresses.is_empty()) {
-            self.relocate(true);
-        }
-    }
-
     /// What a new breakpoint of another process, whose mappings these are, is in this one. `None`: it is not meant here. Addresses
     /// hold as long as the same files are mapped there: in children until they execute a program. After that what has a name is
     /// looked up, unless an expression goes with it: the addresses in that are the other process's.
