@@ -2,6 +2,7 @@
 //! decoded lossily here and escaped where they are shown. What is asked for once per thread is parsed here, by hand and
 //! without allocation where it can be; the rest is `procfs`'s work. Refuses to trace anything.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Cursor, Read};
@@ -73,8 +74,35 @@ fn read_text(path: &str) -> io::Result<String> {
     })
 }
 
+/// How often a list of threads that came out too short is asked for again.
+const LISTINGS: usize = 16;
+
 /// The tids in `/proc/PID/task` at this moment. Threads come and go while they are listed.
+///
+/// The kernel goes from each thread to the next, and where the one that it stands on has just been reaped it ends the list
+/// there (next_tid of fs/proc/base.c): live threads behind it are missing. So a list counts when it is as long as the kernel
+/// counts threads, before it and after; until then one list adds to the other.
 pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
+    let mut tids = Vec::new();
+    for _ in 0..LISTINGS {
+        let before = thread_count(pid)?;
+        let listed = listed_tasks(pid)?;
+        let is_whole = listed.len() >= before.max(thread_count(pid)?);
+        if tids.is_empty() {
+            tids = listed;
+        } else {
+            let known: HashSet<Tid> = tids.iter().copied().collect();
+            tids.extend(listed.into_iter().filter(|tid| !known.contains(tid)));
+        }
+        if is_whole {
+            break;
+        }
+    }
+    Ok(tids)
+}
+
+/// What one reading of `/proc/PID/task` gives.
+fn listed_tasks(pid: Pid) -> io::Result<Vec<Tid>> {
     let mut tids = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
         tids.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()).map(Tid));
@@ -333,6 +361,8 @@ pub fn namespace_differs(pid: Pid, kind: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Barrier, mpsc};
+
     use super::*;
 
     #[test]
@@ -360,6 +390,34 @@ mod tests {
             })
         );
         assert_eq!(parse_syscall("35 0x1"), None);
+    }
+
+    /// With `listed_tasks` in the place of `tasks` this fails within a few rounds.
+    #[test]
+    fn a_thread_behind_one_that_ends_is_listed() {
+        let me = Pid(std::process::id() as i32);
+        for _ in 0..100 {
+            let started = Barrier::new(18);
+            std::thread::scope(|scope| {
+                let brief: Vec<_> = (0..16).map(|_| scope.spawn(|| drop(started.wait()))).collect();
+                let (tell, told) = mpsc::channel();
+                let (end, ended) = mpsc::channel::<()>();
+                let started = &started;
+                scope.spawn(move || {
+                    tell.send(super::super::own::tid()).expect("someone asks");
+                    started.wait();
+                    // An error: the other end is gone, and so is the reason to be here.
+                    let _ = ended.recv();
+                });
+                let last = told.recv().expect("a tid");
+                started.wait();
+                while !brief.iter().all(|thread| thread.is_finished()) {
+                    assert!(tasks(me).expect("own tasks").contains(&last), "{last} is missing");
+                }
+                assert!(tasks(me).expect("own tasks").contains(&last), "{last} is missing");
+                drop(end);
+            });
+        }
     }
 
     #[test]
