@@ -399,7 +399,7 @@ mod tests {
         for _ in 0..100 {
             let started = Barrier::new(18);
             std::thread::scope(|scope| {
-                let brief: Vec<_> = (0..16).map(|_| scope.spawn(|| drop(started.wait()))).collect();
+                let brief: Vec<_> = (0..16).map(|_| scope.spawn(|| _ = started.wait())).collect();
                 let (tell, told) = mpsc::channel();
                 let (end, ended) = mpsc::channel::<()>();
                 let started = &started;
