@@ -6,7 +6,9 @@
 
 mod collect;
 mod flat;
+mod listed;
 mod narrow;
+mod strings;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
