@@ -36,6 +36,7 @@ mod stepping;
 mod stepping_over;
 mod symbols;
 mod symbols_cache;
+mod symbols_indexes;
 mod symbols_kinds;
 mod terminal;
 mod torture;
