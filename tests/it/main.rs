@@ -38,6 +38,7 @@ mod symbols;
 mod symbols_cache;
 mod symbols_indexes;
 mod symbols_kinds;
+mod symbols_oracle;
 mod terminal;
 mod torture;
 mod watching;

@@ -9,7 +9,7 @@ use gimli::{NameIndex, NameTableIndex, Section as _};
 use super::super::dwarf::{Loaded, Reader};
 use super::super::parallel;
 
-/// LLVM's mark (DW_AT_LLVM… are not in use there; `AsmPrinter/AccelTable.cpp` of LLVM 7 to 21).
+/// The augmentation string of LLVM's tables (`AsmPrinter/AccelTable.cpp` of LLVM, since 7.0).
 const LLVM: &[u8] = b"LLVM0700";
 /// LLVM has an abbreviation for each tag and set of attributes: some twenty, none with more attributes than the standard has.
 const MOST_ABBREVIATIONS: usize = 256;
