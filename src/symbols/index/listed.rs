@@ -21,12 +21,15 @@ pub struct Listed {
     vouched: Vec<bool>,
     /// The units that hold the name, in no order; one may stand there several times.
     named: Vec<usize>,
+    /// How many entries there may still be: each has a byte at least, and no two names share one. More are a forgery.
+    entries_left: usize,
 }
 
 impl Listed {
     /// Asks all tables. `is_wanted` tells of an offset of `.debug_str` whether the name there is one that is looked for.
     pub fn read(loaded: &Loaded<'_>, is_wanted: &(dyn Fn(usize) -> bool + Sync)) -> Listed {
-        let mut listed = Listed { vouched: vec![false; loaded.unit_count()], named: Vec::new() };
+        let entries_left = loaded.dwarf.debug_names.reader().len();
+        let mut listed = Listed { vouched: vec![false; loaded.unit_count()], named: Vec::new(), entries_left };
         let mut headers = loaded.dwarf.debug_names.headers();
         while let Ok(Some(header)) = headers.next() {
             let is_llvm = header.augmentation_string().is_some_and(|text| text.slice() == LLVM);
@@ -67,12 +70,10 @@ impl Listed {
             let is_wanted = |name: &NameTableIndex| table.name_string_offset(*name).is_ok_and(|at| is_wanted(at.0));
             names.filter(is_wanted).collect::<Vec<_>>()
         };
-        // Entries are at least a byte each, and no two names share one: more of them than that are a forgery.
-        let mut budget = loaded.dwarf.debug_names.reader().len();
         for name in parallel::map(&pieces, wanted).concat() {
             let mut entries = table.name_entries(name).ok()?;
             while let Some(entry) = entries.next().ok()? {
-                budget = budget.checked_sub(1)?;
+                self.entries_left = self.entries_left.checked_sub(1)?;
                 match entry.compile_unit(table).ok()?.or(default) {
                     Some(unit) => named.push(loaded.unit_from(unit.0)?),
                     // In a unit of types there is no code.
