@@ -1,23 +1,18 @@
 //! `trace`: tells values where the program comes to a location, and lets it go on.
 
-use super::break_::{Asked, BreakpointSet, set};
+use super::break_::{self, Asked, set};
 use crate::session::breakpoint_words;
-use crate::session::command::{args, no_question, parse, reply};
-use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Words};
+use crate::session::command::{args, parse};
+use crate::session::{Command, Context, Failure, Outcome};
 use crate::target::expr::Expr;
 
 pub(super) const COMMAND: Command = Command {
     name: "trace",
     aliases: &["tp"],
-    group: Group::Breakpoints,
     summary: "Tell values where the program comes to a location, and go on",
-    needs: Needs::Process,
-    words: Words::Raw,
-    repeats: false,
     args: args::<Args>,
-    reply: reply::<BreakpointSet>,
-    question: no_question,
     run,
+    ..break_::COMMAND
 };
 
 /// At each hit a line says which thread came by and what the expressions came to; nothing stops. Expressions are separated by
