@@ -2,6 +2,7 @@
 
 use crate::session::Failure;
 use crate::session::looking::Examined;
+use crate::session::numbers;
 
 /// No more units at once: more is a mistake, and `dump` writes any amount into a file.
 pub(super) const MOST: usize = 65_536;
@@ -19,8 +20,6 @@ pub(super) struct Format {
     pub size: u8,
 }
 
-const LETTERS: &str = "xduotacfsiz";
-
 /// Reads `8xg` (the slash taken off); what it does not say is as it was the last time.
 pub(super) fn read(text: &str, last: Examined) -> Result<Format, Failure> {
     let (backwards, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -30,8 +29,9 @@ pub(super) fn read(text: &str, last: Examined) -> Result<Format, Failure> {
     let count = if text.is_empty() { last.count } else { count(number)? };
     let (mut letter, mut size) = (None, None);
     for c in behind.chars() {
-        let slot = if LETTERS.contains(c) { &mut letter } else { &mut size };
-        if !LETTERS.contains(c) && size_of(c).is_none() {
+        let is_format = numbers::Format::of(c).is_some();
+        let slot = if is_format { &mut letter } else { &mut size };
+        if !is_format && size_of(c).is_none() {
             return Err(wrong(format!("{c:?} is neither a format nor a size")));
         }
         if slot.replace(c).is_some() {
@@ -101,12 +101,7 @@ impl Format {
             's' => 1,
             _ => self.size,
         };
-        Examined {
-            format: self.letter,
-            size,
-            count: self.count,
-            ..before
-        }
+        Examined { format: self.letter, size, count: self.count, ..before }
     }
 
     /// How many units stand in a line, as in gdb.
