@@ -72,7 +72,9 @@ impl Process {
         if again == Some((at, sp)) {
             return Met::Pass(Past::Site(at, *registers));
         }
-        match self.judge(at, tid, registers, Kind::Software) {
+        // Conditions are of the instruction that is to be made, not of the one behind the int3.
+        let before = Registers { rip: at.0, ..*registers };
+        match self.judge(at, tid, &before, Kind::Software) {
             Some(why) => {
                 self.move_back(tid, info, registers, at);
                 Met::Stop(why)
