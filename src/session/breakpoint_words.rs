@@ -57,7 +57,7 @@ pub fn parse_trace(text: &str) -> (&str, &str, &str) {
     let end = starred.map_or(first, |(_, rest)| text.len() - rest.len());
     let (location, rest) = text.split_at(end);
     let rest = rest.trim_start_matches([' ', ',']);
-    let is_number = |word: &str| word.split_whitespace().next().is_some_and(|word| digits(word));
+    let is_number = |word: &str| word.split_whitespace().next().is_some_and(digits);
     let condition = find_word(rest, "if");
     let thread = find_word(rest, "thread").filter(|(_, end)| is_number(&rest[*end..]));
     let tail = [condition, thread].into_iter().flatten().map(|(begin, _)| begin).min().unwrap_or(rest.len());
