@@ -148,8 +148,10 @@ fn mapping_names(process: &Process) -> Vec<String> {
     names.into_iter().map(|name| name.trim_end_matches(" (deleted)").to_owned()).collect()
 }
 
-fn rules(symbols: &Store) -> Rc<Rules> {
+fn rules(symbols: &Store, bell: Bell) -> Rc<Rules> {
     let rules = Rules::default();
+    // It is set here alone.
+    let _ = rules.bell.set(bell);
     *rules.locate.borrow_mut() = Some(Rc::new(super::locations::Follower(symbols.clone())));
     Rc::new(rules)
 }
@@ -158,12 +160,12 @@ impl Session {
     pub(super) fn new(commands: Commands, poller: Poller, outbox: Arc<Outbox>) -> anyhow::Result<Session> {
         let symbols = Store::default();
         Ok(Session {
+            rules: rules(&symbols, poller.bell()),
             commands,
             poller,
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
-            rules: rules(&symbols),
             process: None,
             number: 1,
             selected: None,
