@@ -115,8 +115,7 @@ fn roots() -> RootCerts {
     static ROOTS: OnceLock<RootCerts> = OnceLock::new();
     let find = || {
         let found = rustls_native_certs::load_native_certs().certs;
-        let found: Vec<Certificate<'static>> =
-            found.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let found: Vec<Certificate<'static>> = found.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
         if found.is_empty() { RootCerts::WebPki } else { found.into() }
     };
     ROOTS.get_or_init(find).clone()
@@ -251,9 +250,12 @@ mod tests {
         assert_eq!(next("http://a:1/b/c", "/d").as_deref(), Ok("http://a:1/d"));
         assert_eq!(next("http://a", "/d").as_deref(), Ok("http://a/d"));
         assert_eq!(next("http://a/b", "https://c/d").as_deref(), Ok("https://c/d"));
-        for (url, location) in
-            [("https://a/b", "http://a/b"), ("http://a/b", "file:///etc/passwd"), ("http://a/b", "//c/d"), ("http://a", "")]
-        {
+        for (url, location) in [
+            ("https://a/b", "http://a/b"),
+            ("http://a/b", "file:///etc/passwd"),
+            ("http://a/b", "//c/d"),
+            ("http://a", ""),
+        ] {
             assert!(next(url, location).is_err(), "{url} {location}");
         }
     }

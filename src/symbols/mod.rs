@@ -24,8 +24,8 @@ pub use bytes::{Bytes, Files, NoFiles};
 pub use debug_file::is_of_build;
 pub use error::{Result, SymbolError};
 pub use facts::{
-    FunctionFound, Lacking, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, SourceFrame, SourceSpot, SymbolAt, SymbolFacts,
-    SymbolSource,
+    FunctionFound, Lacking, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, SourceFrame, SourceSpot, SymbolAt,
+    SymbolFacts, SymbolSource,
 };
 pub use module::{Module, Segment};
 pub use parallel::work_aside;

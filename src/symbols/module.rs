@@ -15,8 +15,8 @@ use super::index::{self, Index, Place};
 use super::symtab::{Symbols, Table};
 use super::unwind::UnwindTables;
 use super::{
-    Bytes, Files, FunctionFound, Lacking, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result, Section,
-    SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, parallel, plt,
+    Bytes, Files, FunctionFound, Lacking, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result,
+    Section, SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, parallel, plt,
 };
 use crate::addr::LinkAddr;
 
