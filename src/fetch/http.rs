@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 use super::gate::{CalledOff, Gate};
 use super::servers::is_url;
@@ -46,6 +46,10 @@ impl Limits {
             bytes: bounded("DEBUGINFOD_MAXSIZE", LARGEST, LARGEST),
         }
     }
+
+    fn connect(&self) -> Duration {
+        CONNECT.min(self.stall)
+    }
 }
 
 /// Why a server gave nothing.
@@ -69,6 +73,9 @@ pub enum FetchError {
     /// The server does not answer, or too slowly.
     #[error("no progress within {} s", .0.as_secs())]
     Stalled(Duration),
+    /// There is no connection to it.
+    #[error("no connection within {} s", .0.as_secs())]
+    Unconnected(Duration),
     /// It has taken too long as a whole.
     #[error("it was not complete after {} s", .0.as_secs())]
     TooLong(Duration),
@@ -89,13 +96,13 @@ pub enum FetchError {
 impl FetchError {
     /// Whether the server is better not asked again soon.
     pub fn is_of_server(&self) -> bool {
-        matches!(self, FetchError::Stalled(_) | FetchError::Network(_))
+        matches!(self, FetchError::Stalled(_) | FetchError::Unconnected(_) | FetchError::Network(_))
     }
 }
 
 /// An agent for one job: it can be shut down from another thread.
 pub fn agent(limits: &Limits) -> Agent {
-    let connect = CONNECT.min(limits.stall);
+    let connect = limits.connect();
     let config = Agent::config_builder()
         .user_agent(concat!("godbg/", env!("CARGO_PKG_VERSION")))
         .http_status_as_error(false)
@@ -134,7 +141,7 @@ pub fn ask(agent: &Agent, url: &str, gate: &Gate, limits: &Limits) -> Result<Inc
     for _ in 0..=MOST_REDIRECTS {
         gate.pass()?;
         let begun = Instant::now();
-        let response = agent.get(&url).call().map_err(|error| network(error.into_io(), gate, limits))?;
+        let response = agent.get(&url).call().map_err(|error| network(error, gate, limits))?;
         let status = response.status();
         if status.is_redirection() {
             url = next_url(&url, &response).map_err(FetchError::Redirect)?;
@@ -181,7 +188,7 @@ impl Incoming {
                     gate.pass()?;
                     return Err(FetchError::CutOff(received, length.unwrap_or(received)));
                 }
-                Err(error) => return Err(network(error, gate, limits)),
+                Err(error) => return Err(network(error.into(), gate, limits)),
             };
             received += got as u64;
             if received > limits.bytes {
@@ -207,13 +214,16 @@ impl Incoming {
 }
 
 /// Why the connection failed. One that was shut down because the job was called off is no failure.
-fn network(error: io::Error, gate: &Gate, limits: &Limits) -> FetchError {
+fn network(error: ureq::Error, gate: &Gate, limits: &Limits) -> FetchError {
     if gate.is_called_off() {
         return FetchError::CalledOff(CalledOff);
     }
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FetchError::Stalled(limits.stall),
-        _ => FetchError::Network(error.to_string()),
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => FetchError::Unconnected(limits.connect()),
+        ureq::Error::Timeout(_) => FetchError::Stalled(limits.stall),
+        // In words, without the crate's.
+        ureq::Error::Io(error) => FetchError::Network(error.to_string()),
+        error => FetchError::Network(error.to_string()),
     }
 }
 

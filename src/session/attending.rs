@@ -109,6 +109,7 @@ impl Session {
     fn take_in(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
         self.outbox.flush();
         self.allow_fetch();
+        let deadline = deadline.into_iter().chain(self.next_fetch_notice()).min();
         let wakeup = self.poller.wait(deadline).context("cannot wait for events");
         self.forbid_fetch();
         let wakeup = wakeup?;

@@ -233,6 +233,12 @@ impl Session {
         }
     }
 
+    /// When a person is to be told how far it is, although nothing has come.
+    pub(super) fn next_fetch_notice(&self) -> Option<Instant> {
+        let running = self.fetching.running.as_ref().filter(|_| self.interactive && !self.any_held())?;
+        Some(running.next_notice)
+    }
+
     fn tell_fetched(&mut self, build_id: &str, end: End) {
         if matches!(end, End::Fetched { .. }) {
             self.symbols.forget_lacking(build_id);
