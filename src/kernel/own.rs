@@ -238,6 +238,13 @@ pub fn run_on(processor: usize) {
     let _ = one.set(processor).and_then(|()| sched_setaffinity(nix::unistd::Pid::from_raw(0), &one));
 }
 
+/// Lets this thread run where the main thread may: one that is started while the tracer thread stays near a tracee
+/// ([`run_on`]) would be in their way.
+pub fn run_anywhere() {
+    // An error leaves it where it is.
+    let _ = sched_getaffinity(unistd::getpid()).and_then(|all| sched_setaffinity(unistd::Pid::from_raw(0), &all));
+}
+
 /// Ends godbg at once, from any thread, with the terminal as it was found. The targets must have been let go before.
 pub fn leave(status: i32) -> ! {
     if let Some(terminal) = TERMINAL.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
