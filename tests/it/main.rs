@@ -5,6 +5,7 @@ mod attaching;
 mod breakpoints;
 mod calls;
 mod catching;
+mod debuginfod;
 mod disassembly;
 mod exec;
 mod following;
