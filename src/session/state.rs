@@ -150,8 +150,10 @@ fn mapping_names(process: &Process) -> Vec<String> {
     names.into_iter().map(|name| name.trim_end_matches(" (deleted)").to_owned()).collect()
 }
 
-fn rules(symbols: &Store) -> Rc<Rules> {
+fn rules(symbols: &Store, bell: Bell) -> Rc<Rules> {
     let rules = Rules::default();
+    // It is set here alone.
+    let _ = rules.bell.set(bell);
     *rules.locate.borrow_mut() = Some(Rc::new(super::locations::Follower(symbols.clone())));
     Rc::new(rules)
 }
@@ -162,12 +164,12 @@ impl Session {
         let settings = Settings::default();
         symbols.set_debuginfod_cache(settings.debuginfod_cache());
         Ok(Session {
+            rules: rules(&symbols, poller.bell()),
             commands,
             poller,
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
-            rules: rules(&symbols),
             process: None,
             number: 1,
             selected: None,
