@@ -6,6 +6,7 @@ mod breakpoints;
 mod calls;
 mod catching;
 mod disassembly;
+mod every_instruction;
 mod exec;
 mod following;
 
