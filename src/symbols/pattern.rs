@@ -54,7 +54,7 @@ impl NamePattern {
         if last.is_empty() || !name.contains(last.as_str()) {
             return false;
         }
-        let detailed = wanted.text.contains(['<', '(', '[']) && !wanted.text.contains("(*");
+        let detailed = has_brackets(&wanted.text) && !wanted.text.contains("(*");
         let mut readings = readings(name);
         if skips {
             readings.iter_mut().for_each(|parts| parts.retain(|part| part != ANONYMOUS));
@@ -83,6 +83,15 @@ impl NamePattern {
             ident && !text.is_empty() && !SHORTENED.contains(&text) && !text.starts_with("operator")
         };
         wanted.parts.iter().rev().find(plain).map(|part| part.trim_start_matches('~'))
+    }
+}
+
+/// Whether a name says more than its parts: parameters, or arguments of a template. Those of `operator()` and `operator<` are none.
+fn has_brackets(text: &str) -> bool {
+    let is_bracket = ['<', '(', '['];
+    match text.find("operator").filter(|at| !text[..*at].ends_with(is_ident) && !text[at + 8..].starts_with(is_ident)) {
+        Some(at) => text[..at].contains(is_bracket) || text[at + operator_length(&text[at..])..].contains(is_bracket),
+        None => text.contains(is_bracket),
     }
 }
 

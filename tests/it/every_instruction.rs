@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::harness::godbg::Godbg;
 use crate::harness::toolchain;
 
 /// So many instructions are looked at: all kinds of frames come within them.
-const STEPS: usize = 1500;
+const STEPS: usize = 1200;
 
 const BARE: [&str; 3] = ["-g0", "-fno-asynchronous-unwind-tables", "-fno-exceptions"];
 
@@ -27,7 +28,8 @@ fn walk(program: &Path, named: &Path) -> usize {
     let mut script = format!("exec {}\ntbreak *{place}\ncontinue\nbt\n", program.display());
     script += &"regs rip\nx/1i $rip\nbt\nstepi\n".repeat(STEPS);
     script += "kill\n";
-    let answers = Godbg::new().args(["--format", "json"]).run_script(script).success().json();
+    let godbg = Godbg::new().args(["--format", "json"]).bound(Duration::from_secs(180));
+    let answers = godbg.run_script(script).success().json();
     let replies: Vec<&Value> =
         answers.iter().filter(|line| line["command"].is_string()).map(|line| &line["reply"]).collect();
     // The return addresses below the innermost function, the innermost last.

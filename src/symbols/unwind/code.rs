@@ -170,12 +170,13 @@ fn way_out(pc: u64, read: &Code<'_>) -> Option<Row> {
                 }
                 FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall => {}
                 FlowControl::Next => way.follow(&instruction),
-                // A stub of the procedure linkage table, or a tail call by way of the global offset table. Others may be of a
-                // `switch`, and lead on within the function.
+                // A stub of the procedure linkage table, or a tail call by way of the global offset table.
                 FlowControl::IndirectBranch if instruction.is_ip_rel_memory_operand() => match way.row(pc) {
                     Some(row) => return Some(row),
                     None => break,
                 },
+                // A `switch`, whose first case mostly follows, with the same frame.
+                FlowControl::IndirectBranch => {}
                 // `syscall` is one of these.
                 FlowControl::Interrupt if instruction.mnemonic() == Mnemonic::Syscall => {}
                 _ => break,
