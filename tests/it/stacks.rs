@@ -343,7 +343,7 @@ fn every_frame_of_programs_at_work_is_gdbs() {
         };
         let pid = child.id().cast_signed();
         let used = || std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
-        let mut compared = Ok(0);
+        let mut compared: std::thread::Result<usize> = Ok(0);
         for _ in 0..4 {
             let before: u64 = used().split(' ').next().unwrap().parse().unwrap();
             let worked = || used().split(' ').next().unwrap().parse::<u64>().unwrap() > before + 50_000_000;

@@ -207,18 +207,22 @@ impl<'a> Collected<'a, '_> {
             if declared.1 == 0 {
                 declared = known.declared;
             }
-            if let Some(linkage) = known.linkage {
+            if let Some(linkage) = known.linkage.filter(|_| name.is_none()) {
                 name = Some(demangle(&linkage.to_string_lossy()).into_owned());
+            }
+            // A constructor's code has the linker's name, and what it is an instance of has the line.
+            if name.is_some() && declared.1 != 0 {
                 break;
             }
             match known.origin {
-                Some(Reference::Here(origin)) => at = origin,
+                Some(Reference::Here(origin)) if origin != at => at = origin,
+                Some(Reference::Here(_)) => break,
                 Some(other) => {
-                    name = function_name(loaded, unit, other);
+                    name = name.or_else(|| function_name(loaded, unit, other));
                     break;
                 }
                 None => {
-                    name = known.name.clone();
+                    name = name.or_else(|| known.name.clone());
                     break;
                 }
             }
