@@ -7,6 +7,7 @@ mod calls;
 mod catching;
 mod debuginfod;
 mod disassembly;
+mod every_instruction;
 mod exec;
 mod following;
 
