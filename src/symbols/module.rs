@@ -253,13 +253,13 @@ impl Module {
         if let Some(places) = self.go().map(|go| go.line_places(file, line)).filter(|found| !found.places.is_empty()) {
             return places;
         }
-        let Some(dwarf) = self.dwarf() else { return LinePlaces::default() };
         let wanted = dwarf::plain_path(file);
         let is_wanted = |path: &str| is_path(path, &wanted);
-        let units = match self.known_index() {
-            Some(index) => index.units_of(&is_wanted),
-            None => dwarf.units_of(&is_wanted),
-        };
+        let known = self.known_index().map(|index| index.units_of(&is_wanted));
+        // Debug info that has no such file is not unpacked.
+        let is_nowhere = known.as_ref().is_some_and(Vec::is_empty);
+        let Some(dwarf) = (!is_nowhere).then(|| self.dwarf()).flatten() else { return LinePlaces::default() };
+        let units = known.unwrap_or_else(|| dwarf.units_of(&is_wanted));
         let mut hits = dwarf.line_hits(&is_wanted, &units, line);
         hits.sort_by_key(|hit| hit.addr);
         let mut found = LinePlaces { line: hits.first().map_or(line, |hit| hit.spot.line), ..LinePlaces::default() };
@@ -422,7 +422,11 @@ impl Module {
                 path: self.name.clone(),
                 package: OnceLock::new(),
             };
-            Some(Debug { dwarf: Dwarf::new(sources, self.code.clone()), path: path.clone() })
+            let dwarf = Dwarf::new(sources, self.code.clone());
+            if let Some(Some(index)) = self.remembered.get() {
+                dwarf.know_ranges(|| index.ranges());
+            }
+            Some(Debug { dwarf, path: path.clone() })
         };
         self.dwarf.get_or_init(read).as_ref()
     }
@@ -467,8 +471,9 @@ impl Module {
         let ask = || {
             let key = self.key()?;
             let index = Index::remembered(&*self.files, &key_name(key), key)?;
-            if let Some(dwarf) = self.dwarf() {
-                dwarf.know_ranges(|| index.ranges());
+            // Debug info that has not been needed is not unpacked for this: it asks when it is.
+            if let Some(Some(debug)) = self.dwarf.get() {
+                debug.dwarf.know_ranges(|| index.ranges());
             }
             Some(index)
         };

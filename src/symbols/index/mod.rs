@@ -9,6 +9,7 @@ mod collect;
 mod flat;
 mod listed;
 mod narrow;
+mod offsets;
 mod strings;
 
 use std::ops::{ControlFlow, Range};

@@ -2,19 +2,20 @@
 //! whose bytes hold the offset of a string with it. Strings stand in `.debug_str`, and units name them by their offsets
 //! (DW_FORM_strp), so that two searches through bytes tell.
 
-use aho_corasick::AhoCorasick;
 use gimli::SectionId;
+use memchr::memmem;
 
 use super::super::dwarf::{Dwarf, Loaded};
 use super::super::parallel;
 use super::collect;
 use super::listed::Listed;
+use super::offsets::Offsets;
 use super::strings::Strings;
 
-/// With more names than that nearly all units are named, and the search is slower than reading them.
-const MOST_NAMES: usize = 128;
+/// With more names than that nearly all units are named, and might as well be read.
+const MOST_NAMES: usize = 1024;
 /// The same of entries that other units may refer to.
-const MOST_ENTRIES: usize = 512;
+const MOST_ENTRIES: usize = 1 << 14;
 
 /// The units that may hold a name with `literal` in it; `None` if all have to be read.
 pub fn units_with(dwarf: &Dwarf, literal: &str) -> Option<Vec<usize>> {
@@ -44,29 +45,30 @@ pub fn units_with(dwarf: &Dwarf, literal: &str) -> Option<Vec<usize>> {
 /// Of some units those whose bytes hold a name.
 fn named_in(loaded: &Loaded<'_>, literal: &str, strings: &Strings<'_>, units: &[usize]) -> Option<Vec<usize>> {
     let offsets = strings.names(MOST_NAMES)?.into_iter().map(u32::try_from).collect::<Result<Vec<u32>, _>>().ok()?;
-    let mut patterns: Vec<Vec<u8>> = offsets.iter().map(|offset| offset.to_le_bytes().to_vec()).collect();
-    patterns.push(literal.as_bytes().to_vec());
-    let finder = AhoCorasick::new(&patterns).ok()?;
+    let offsets = Offsets::new(offsets);
+    // Short names stand in the entries themselves (DW_FORM_string).
+    let own = memmem::Finder::new(literal);
     let info = loaded.sources.own.get(SectionId::DebugInfo);
-    let indirect = loaded.sources.own.get(SectionId::DebugStrOffsets);
-    let listed = hits(&finder, indirect.slice());
+    let indirect = loaded.sources.own.get(SectionId::DebugStrOffsets).slice();
+    let pieces = parallel::pieces(indirect.len(), 1 << 20);
+    let listed = parallel::map(&pieces, |piece| offsets.positions(indirect, piece.clone())).concat();
     let may_hold = |unit: &usize| {
         let bytes = info.slice().get(loaded.extent(*unit)).unwrap_or_default();
-        finder.is_match(bytes) || loaded.is_skeleton(*unit) || lists(loaded, *unit, &listed)
+        offsets.is_in(bytes) || own.find(bytes).is_some() || loaded.is_skeleton(*unit) || lists(loaded, *unit, &listed)
     };
     Some(chosen(units, may_hold))
 }
 
 /// Of some units those that may hold inlined calls of functions that units with the name have: by the offsets of their entries.
 fn referring(loaded: &Loaded<'_>, literal: &str, with: &[usize], units: &[usize]) -> Option<Vec<usize>> {
-    let named = parallel::map(with, |unit| collect::offsets_of(loaded, *unit, literal)).concat();
+    let mut named = parallel::map(with, |unit| collect::offsets_of(loaded, *unit, literal)).concat();
+    named.sort_unstable();
     if named.is_empty() || named.len() > MOST_ENTRIES {
         return named.is_empty().then(Vec::new);
     }
-    let patterns: Vec<[u8; 4]> = named.iter().map(|offset| offset.to_le_bytes()).collect();
-    let finder = AhoCorasick::new(&patterns).ok()?;
+    let offsets = Offsets::new(named);
     let info = loaded.sources.own.get(SectionId::DebugInfo);
-    Some(chosen(units, |unit| finder.is_match(info.slice().get(loaded.extent(*unit)).unwrap_or_default())))
+    Some(chosen(units, |unit| offsets.is_in(info.slice().get(loaded.extent(*unit)).unwrap_or_default())))
 }
 
 fn sorted(mut units: Vec<usize>) -> Vec<usize> {
@@ -78,10 +80,6 @@ fn sorted(mut units: Vec<usize>) -> Vec<usize> {
 fn chosen(units: &[usize], may_hold: impl Fn(&usize) -> bool + Sync) -> Vec<usize> {
     let chosen = parallel::map(units, may_hold);
     units.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(unit, _)| *unit).collect()
-}
-
-fn hits(finder: &AhoCorasick, bytes: &[u8]) -> Vec<usize> {
-    finder.find_iter(bytes).map(|hit| hit.start()).collect()
 }
 
 /// Whether one of the offsets stands in what a unit names strings through (DW_FORM_strx).
