@@ -11,6 +11,7 @@ mod every_instruction;
 mod exec;
 mod following;
 
+mod function_names;
 mod gcore;
 mod go;
 mod go_stacks;
