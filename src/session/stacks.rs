@@ -85,8 +85,8 @@ impl Session {
     /// Selects a goroutine of the held process: the thread that runs it, which is the answer, or the innermost frame of one that is
     /// on no thread.
     pub fn select_goroutine(&mut self, id: u64) -> anyhow::Result<Option<Tid>> {
-        let least = Depth { frames: 1, only_user: true, bytes: 0 };
-        let found = self.goroutines("goroutine", least)?.all.into_iter().find(|goroutine| goroutine.id == id);
+        let least = Depth { frames: 1, only_user: true, bytes: 0, only: Some(id) };
+        let found = self.goroutines("goroutine", least)?.all.pop();
         let missing = || Failure::hinted(format!("no goroutine {id}"), "goroutines lists their numbers");
         let found = found.ok_or_else(missing)?;
         if let Some(tid) = found.thread {

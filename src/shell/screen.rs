@@ -1,7 +1,7 @@
 //! Where answers and notices go: standard output as text or JSON, errors to standard error. A write that fails is
 //! remembered, never a panic, and the runner ends godbg for it. Knows no commands.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -20,6 +20,9 @@ pub struct Screen {
     settings: Mutex<(Color, Option<u16>)>,
     lost: Mutex<Option<io::Error>>,
 }
+
+/// So much is written at once, bytes.
+const BUFFER: usize = 64 << 10;
 
 impl Screen {
     /// A screen. `quiet`: script lines are not echoed.
@@ -59,7 +62,10 @@ impl Screen {
     pub fn reply(&self, command: &str, reply: &Reply) {
         match self.format {
             Format::Text => self.page(&reply.page()),
-            Format::Json => self.write(&json::success(command, &reply.json())),
+            Format::Json => {
+                let mut stdout = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+                self.remember(json::reply(command, reply, &mut stdout).and_then(|()| stdout.flush()));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::goroutines::{GoRuntime, GoThread, ParkedGoroutine};
 use super::process::{Phase, Process};
@@ -106,9 +106,16 @@ impl Process {
         Ok(snapshot)
     }
 
+    /// Copies registers and stacks of these threads of the held process.
+    pub(super) fn copy_of(&self, wanted: &[Tid], mappings: Mappings, go: &GoRuntime, memory: Rc<Memory>) -> Snapshot {
+        let snapshot = self.copy(Some(wanted), None, mappings, Some(go));
+        Snapshot { memory: Some(memory), ..snapshot }
+    }
+
     fn copy(&self, wanted: Option<&[Tid]>, each: Option<u64>, mappings: Mappings, go: Option<&GoRuntime>) -> Snapshot {
         let numbers = self.thread_numbers();
-        let is_wanted = |tid: &Tid| wanted.is_none_or(|wanted| wanted.contains(tid));
+        let wanted: Option<FxHashSet<Tid>> = wanted.map(|wanted| wanted.iter().copied().collect());
+        let is_wanted = |tid: &Tid| wanted.as_ref().is_none_or(|wanted| wanted.contains(tid));
         let mut threads: Vec<ThreadCopy> = numbers
             .into_iter()
             .filter(|(_, tid)| is_wanted(tid))
@@ -151,7 +158,10 @@ impl Process {
             threads.iter().enumerate().filter_map(|(index, thread)| Some((index, thread.registers?, thread.go?)));
         for (index, registers, go) in others.collect::<Vec<_>>() {
             let on_goroutine = registers.sp().is_some_and(|sp| go.holds(sp));
-            if !on_goroutine && go.holds(go.sp) {
+            if !on_goroutine && go.lo != 0 && go.hi.checked_sub(go.lo).is_some_and(|size| size <= each) {
+                // Where it left its stack the runtime has not always noted (vDSO, signals).
+                wanted.push((index, go.lo));
+            } else if !on_goroutine && go.holds(go.sp) {
                 wanted.push((index, go.sp));
             } else if on_goroutine && go.calls_c && go.system_sp != 0 {
                 wanted.push((index, go.system_sp));

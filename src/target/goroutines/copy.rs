@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::GoroutineFault;
 use super::layout::{G_M, Layout, SCHED_PC, SCHED_SP, STACK_HI};
+use super::{Depth, GoroutineFault};
 use super::runtime::GoRuntime;
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
 use crate::kernel::memory::{Memory, PAGE};
 use crate::target::process::Process;
+use crate::target::snapshot::Snapshot;
 use crate::target::stacks::{FrameRegisters, registers_of};
 
 /// A `g` as far as it is looked at.
@@ -68,6 +69,8 @@ const SCAN: u32 = 0x1000;
 const DEAD: [u32; 3] = [0, 6, 11];
 /// `_Grunning`.
 pub(super) const RUNNING: u32 = 2;
+/// `_Gsyscall`.
+const SYSCALL: u32 = 3;
 
 impl RawG {
     fn read(bytes: &[u8], addr: u64, layout: &Layout) -> Option<RawG> {
@@ -116,6 +119,8 @@ pub struct GoroutineCopy {
     pub mappings: Mappings,
     /// How many could not be read.
     pub unreadable: usize,
+    /// How many live, those included that were not asked for.
+    pub total: usize,
     /// By reader.
     stacks: Vec<Vec<u8>>,
 }
@@ -133,52 +138,90 @@ impl GoroutineCopy {
 }
 
 impl Process {
-    /// Copies all goroutines with at most so much of each stack. A process that runs is held for it.
-    pub fn copy_goroutines(&mut self, runtime: &GoRuntime, each: usize) -> Result<GoroutineCopy, GoroutineFault> {
+    /// Copies goroutines as deep as is asked for, and with them the threads that know more of theirs than the runtime does. A
+    /// process that runs is held for it.
+    pub fn copy_goroutines(
+        &mut self,
+        runtime: &GoRuntime,
+        depth: Depth,
+    ) -> Result<(GoroutineCopy, Snapshot), GoroutineFault> {
         let running = self.held().is_none();
         let memory = self.memory()?;
         let mappings = self.mappings()?;
-        // Entries of the list are never taken out and never moved: those that are there now are there in the stop.
-        let mut list = if running { read_list(&memory, runtime, 0) } else { Vec::new() };
+        let (mut list, total) = match depth.only {
+            Some(id) => addresses_of(&memory, runtime, id),
+            // Entries of the list are never taken out and never moved: those that are there now are there in the stop.
+            None if running => (read_list(&memory, runtime, 0), None),
+            None => (Vec::new(), None),
+        };
         let mut runs = Runs::of(&list, runtime.layout.g_size());
         // Pages that the kernel would have to find while it copies are found before.
-        let rooms = if running { rooms(&runs, each) } else { Vec::new() };
+        let rooms = if running { rooms(&runs, depth.bytes) } else { Vec::new() };
         let hold = self.take_hold()?;
-        let more = read_list(&memory, runtime, list.len());
+        let more = if depth.only.is_none() { read_list(&memory, runtime, list.len()) } else { Vec::new() };
         if !more.is_empty() {
             list.extend(more);
             runs = Runs::of(&list, runtime.layout.g_size());
         }
-        let each = each.min((MOST_BYTES / list.len().max(1)).max(512));
+        let each = depth.bytes.min((MOST_BYTES / list.len().max(1)).max(512));
         let mut parts = read_all_gs(&memory, &runs, &runtime.layout, each, rooms);
         let threads =
             read_threads(&memory, parts.iter().flat_map(|part| part.gs.iter().chain(&part.running)), &runtime.layout);
+        let mut away = Vec::new();
         let mut scratch = vec![0; CHUNK.max(each)];
         for (number, part) in (0..).zip(&mut parts) {
-            let mut running = std::mem::take(&mut part.running);
-            for g in &mut running {
-                let registers =
-                    threads.get(&g.m).and_then(|tid| self.registers_at(*tid)).map(|found| registers_of(&found));
-                g.stand_at(registers);
-            }
+            away.extend(self.stand_at_threads(part, &threads, depth.only_user));
+            let running = std::mem::take(&mut part.running);
             part.read_stacks(&memory, number, each, running, &mut scratch);
         }
+        let away = self.copy_of(&away, mappings.clone(), runtime, memory);
         let held = hold.map(|hold| self.release(hold)).transpose()?;
         let unreadable = list.len().saturating_sub(parts.iter().map(|part| part.readable).sum());
-        let gs = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.gs)).collect();
+        let mut gs: Vec<RawG> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.gs)).collect();
+        // Another may have its place by now.
+        gs.retain(|g| depth.only.is_none_or(|id| g.id == id));
+        let total = total.unwrap_or(gs.len());
         let stacks = parts.into_iter().map(|part| part.stacks).collect();
-        Ok(GoroutineCopy { gs, threads, held, mappings, unreadable, stacks })
+        Ok((GoroutineCopy { gs, threads, held, mappings, unreadable, total, stacks }, away))
+    }
+
+    /// Running goroutines go on where their threads stand; the threads that are not on their goroutines' stacks.
+    fn stand_at_threads(&self, part: &mut Part, threads: &FxHashMap<u64, Tid>, only_user: bool) -> Vec<Tid> {
+        // In a list it is enough which function of Go has called C or the kernel.
+        let tells_more = |g: &&mut RawG| g.m != 0 && (g.status != SYSCALL || !only_user);
+        let on_threads = part.running.iter_mut().chain(part.gs.iter_mut().filter(tells_more)).take(MOST_ON_THREADS);
+        let is_away = |g: &mut RawG| {
+            let tid = *threads.get(&g.m)?;
+            let registers = self.registers_at(tid).map(|found| registers_of(&found));
+            (!g.stand_at(registers)).then_some(tid)
+        };
+        on_threads.filter_map(is_away).collect()
     }
 }
 
+/// Of more goroutines than this that are on threads it is enough what the runtime has noted.
+const MOST_ON_THREADS: usize = 1024;
+
+/// The address of the living goroutine of a number, and how many live. The process may run: where a `g` is never changes.
+fn addresses_of(memory: &Memory, runtime: &GoRuntime, id: u64) -> (Vec<u64>, Option<usize>) {
+    let runs = Runs::of(&read_list(memory, runtime, 0), runtime.layout.g_size());
+    let parts = read_all_gs(memory, &runs, &runtime.layout, 0, Vec::new());
+    let living = || parts.iter().flat_map(|part| part.gs.iter().chain(&part.running));
+    (living().filter(|g| g.id == id).map(|g| g.addr).collect(), Some(living().count()))
+}
+
 impl RawG {
-    /// A running one goes on where its thread stands, unless that is on another stack just now.
-    fn stand_at(&mut self, registers: Option<FrameRegisters>) {
-        let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else { return };
-        if (self.lo..self.hi).contains(&sp) {
+    /// A running one goes on where its thread stands. False: that is on another stack just now, and only its registers tell
+    /// what the goroutine does: it handles a signal, asks the vDSO, or is in C. In a system call of Go's the runtime has noted
+    /// the caller, which is what its own traces begin with.
+    fn stand_at(&mut self, registers: Option<FrameRegisters>) -> bool {
+        let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else { return true };
+        let is_here = (self.lo..self.hi).contains(&sp);
+        if is_here && self.status == RUNNING {
             (self.pc, self.sp, self.is_exact) = (pc, sp, true);
             self.bp = registers.and_then(|registers| registers.get(crate::symbols::unwind::RBP)).unwrap_or(0);
         }
+        is_here
     }
 }
 
