@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{Failure, Session};
 use crate::addr::{Pid, Tid};
-use crate::target::goroutines::{Depth, Goroutines};
+use crate::target::goroutines::{Ahead, Depth, Goroutines};
 use crate::target::stacks::{Limits, NamedStack};
-use crate::target::{Mappings, Modules, Snapshot};
+use crate::target::{self, Mappings, Modules, Snapshot};
 
 /// The stacks of threads.
 pub struct Stacks {
@@ -48,8 +48,9 @@ impl Session {
         let each = self.settings.stack_copy;
         let modules = Modules::of(pid, &mappings, &self.symbols);
         let go = modules.go_runtime();
+        let room = target::room_for(pid, each);
         self.attach(pid)?;
-        let snapshot = self.process()?.snapshot_with(mappings, None, each, go);
+        let snapshot = self.process()?.snapshot_with(mappings, None, each, go, room);
         // Whatever came of it, the process is let go.
         let released = self.detach();
         let mut snapshot = snapshot?;
@@ -75,8 +76,9 @@ impl Session {
             let message = format!("stacks: process {pid} is no Go program: none of its files has Go's tables");
             return Err(Failure::hinted(message, "without --goroutines it shows the stacks of its threads").into());
         };
+        let ahead = Ahead::of(pid, runtime, depth);
         self.attach(pid)?;
-        let copied = self.process()?.unnamed_goroutines(runtime, depth);
+        let copied = self.process()?.unnamed_goroutines(runtime, depth, ahead);
         // Whatever came of it, the process is let go.
         let held = self.detach()?.held;
         Ok(Goroutines { held: Some(held), ..copied?.named(runtime, &modules, depth) })

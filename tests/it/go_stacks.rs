@@ -177,3 +177,30 @@ fn stacks_of_goroutines_are_shown_without_attaching_by_hand() {
     assert!(reply["pause_ms"].as_f64().is_some(), "{reply}");
     program.assert_beats();
 }
+
+#[test]
+fn goroutines_that_never_rest_are_found_where_they_are() {
+    const BUSY: [&str; 7] = ["asksTime", "collects", "spins", "grows", "yields", "locked", "asksKernel"];
+    const ROUNDS: usize = 40;
+    for go in Go::all() {
+        for way in WAYS {
+            let program = Fixture::of_program(go.program("gobusy", way)).start();
+            let what = format!("{} {way:?}", go.version);
+            let script = format!("continue &\n{}", "goroutines -s --with label kind=busy\n".repeat(ROUNDS));
+            let said = replies(&program, &script);
+            for reply in &said[2..] {
+                let rows = reply["goroutines"].as_array().unwrap();
+                assert!(reply["pause_ms"].as_f64().is_some(), "{what}");
+                for busy in BUSY {
+                    let name = format!("main.{busy}");
+                    let is_it = |row: &&Value| row["start"]["function"].as_str().is_some_and(|start| start == name || start.starts_with("main.main.func")) && functions(row).contains(&name);
+                    let row = rows.iter().find(is_it);
+                    let row = row.unwrap_or_else(|| panic!("{what}: no {name} in {:#?}", rows.iter().map(functions).collect::<Vec<_>>()));
+                    assert_eq!(row["end"]["reason"], "outermost", "{what}: {:?}", functions(row));
+                    assert_eq!(functions(row).last().map(String::as_str), Some("runtime.goexit"), "{what}");
+                }
+            }
+            program.assert_beats();
+        }
+    }
+}

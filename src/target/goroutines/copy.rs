@@ -8,9 +8,10 @@ use rustc_hash::FxHashMap;
 use super::layout::{G_M, Layout, SCHED_PC, SCHED_SP, STACK_HI};
 use super::{Depth, GoroutineFault};
 use super::runtime::GoRuntime;
-use crate::addr::{RuntimeAddr, Tid};
+use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
 use crate::kernel::memory::{Memory, PAGE};
+use crate::kernel::room;
 use crate::target::process::Process;
 use crate::target::snapshot::Snapshot;
 use crate::target::stacks::{FrameRegisters, registers_of};
@@ -144,19 +145,14 @@ impl Process {
         &mut self,
         runtime: &GoRuntime,
         depth: Depth,
+        ahead: Option<Ahead>,
     ) -> Result<(GoroutineCopy, Snapshot), GoroutineFault> {
         let running = self.held().is_none();
         let memory = self.memory()?;
         let mappings = self.mappings()?;
-        let (mut list, total) = match depth.only {
-            Some(id) => addresses_of(&memory, runtime, id),
-            // Entries of the list are never taken out and never moved: those that are there now are there in the stop.
-            None if running => (read_list(&memory, runtime, 0), None),
-            None => (Vec::new(), None),
-        };
-        let mut runs = Runs::of(&list, runtime.layout.g_size());
-        // Pages that the kernel would have to find while it copies are found before.
-        let rooms = if running { rooms(&runs, depth.bytes) } else { Vec::new() };
+        let looks_ahead = running || depth.only.is_some();
+        let ahead = ahead.or_else(|| looks_ahead.then(|| Ahead::by(&memory, runtime, depth)));
+        let Ahead { mut list, total, mut runs, rooms } = ahead.unwrap_or_default();
         let hold = self.take_hold()?;
         let more = if depth.only.is_none() { read_list(&memory, runtime, list.len()) } else { Vec::new() };
         if !more.is_empty() {
@@ -196,6 +192,34 @@ impl Process {
             (!g.stand_at(registers)).then_some(tid)
         };
         on_threads.filter_map(is_away).collect()
+    }
+}
+
+/// What is found before a process is held. Entries of the runtime's list are never taken out and never moved: those that are
+/// there before are there in the stop. So is memory for what they say.
+#[derive(Default)]
+pub struct Ahead {
+    list: Vec<u64>,
+    /// How many goroutines live, where only one is asked for.
+    total: Option<usize>,
+    runs: Runs,
+    rooms: Vec<Part>,
+}
+
+impl Ahead {
+    /// Of a process that is not attached; `None`: its memory cannot be read.
+    pub fn of(pid: Pid, runtime: &GoRuntime, depth: Depth) -> Option<Ahead> {
+        Some(Ahead::by(&Memory::open(pid, pid.leader()).ok()?, runtime, depth))
+    }
+
+    fn by(memory: &Memory, runtime: &GoRuntime, depth: Depth) -> Ahead {
+        let (list, total) = match depth.only {
+            Some(id) => addresses_of(memory, runtime, id),
+            None => (read_list(memory, runtime, 0), None),
+        };
+        let runs = Runs::of(&list, runtime.layout.g_size());
+        let rooms = rooms(&runs, depth.bytes);
+        Ahead { list, total, runs, rooms }
     }
 }
 
@@ -243,6 +267,7 @@ fn read_list(memory: &Memory, runtime: &GoRuntime, from: usize) -> Vec<u64> {
 }
 
 /// Stretches of memory in which `g`s lie close together, in few pieces and not too large ones.
+#[derive(Default)]
 struct Runs {
     /// The addresses, rising.
     sorted: Vec<u64>,
@@ -303,12 +328,9 @@ const USUAL: usize = 400;
 /// Empty parts whose memory is there already.
 fn rooms(runs: &Runs, each: usize) -> Vec<Part> {
     in_parallel(runs.parts(), |part: &[Run]| {
-        let count = part.iter().map(|run| run.1 - run.0).sum();
-        // Not zeros, which the allocator would take from the kernel as pages that are not there yet.
-        let (mut gs, mut stacks) = (vec![RawG::default(); count], vec![1; (count * each.min(USUAL)).min(MOST_BYTES)]);
-        gs.clear();
-        stacks.clear();
-        vec![Part { gs, stacks, ..Part::default() }]
+        let count: usize = part.iter().map(|run| run.1 - run.0).sum();
+        let stacks = room::prepared(usize::min(count * each.min(USUAL), MOST_BYTES));
+        vec![Part { gs: room::prepared(count), stacks, ..Part::default() }]
     })
 }
 

@@ -6,7 +6,7 @@ mod labels;
 pub mod layout;
 mod runtime;
 mod threads;
-mod wait_reasons;
+pub mod wait_reasons;
 mod walk;
 
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-pub use copy::{GoroutineCopy, RawG};
+pub use copy::{Ahead, GoroutineCopy, RawG};
 pub use labels::Labels;
 pub use runtime::{GoRuntime, TlsSlot};
 pub use threads::{GoThread, ParkedGoroutine};
@@ -27,7 +27,7 @@ use super::snapshot::Snapshot;
 use super::stacks::{Limits, NamedFrame};
 use super::{Error, Fault, Modules, Process};
 use crate::addr::{Pid, Tid};
-use crate::kernel::clock;
+use crate::kernel::{clock, room};
 
 /// What a goroutine does (`_Gidle` … of runtime/runtime2.go).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -144,16 +144,18 @@ impl Process {
         modules: &Modules,
         depth: Depth,
     ) -> Result<Goroutines, GoroutineFault> {
-        Ok(self.unnamed_goroutines(runtime, depth)?.named(runtime, modules, depth))
+        Ok(self.unnamed_goroutines(runtime, depth, None)?.named(runtime, modules, depth))
     }
 
-    /// The same without their names, which may be found when the process was let go.
+    /// The same without their names, which may be found when the process was let go. `ahead`: what was found before it was
+    /// attached to.
     pub fn unnamed_goroutines(
         &mut self,
         runtime: &GoRuntime,
         depth: Depth,
+        ahead: Option<Ahead>,
     ) -> Result<UnnamedGoroutines, GoroutineFault> {
-        let (copy, away) = self.copy_goroutines(runtime, depth)?;
+        let (copy, away) = self.copy_goroutines(runtime, depth, ahead)?;
         Ok(UnnamedGoroutines { process: self.pid(), memory: self.memory()?, copy, away })
     }
 }
@@ -243,7 +245,9 @@ fn name_all(
                 labels: if g.labels == 0 { None } else { labels.get(&g.labels).cloned().flatten() },
             }
         };
-        part.iter().map(|(_, g)| one(g)).collect()
+        let mut named = room::prepared(part.len());
+        named.extend(part.iter().map(|(_, g)| one(g)));
+        named
     })
 }
 
