@@ -15,7 +15,9 @@ pub fn prepared<T>(count: usize) -> Vec<T> {
     let spare = room.spare_capacity_mut();
     let (start, size) = (spare.as_mut_ptr() as usize, size_of_val(spare));
     let first = start.next_multiple_of(PAGE as usize);
-    let Some(length) = (start + size).checked_sub(first).map(|length| length - length % PAGE as usize) else { return room };
+    let Some(length) = (start + size).checked_sub(first).map(|length| length - length % PAGE as usize) else {
+        return room;
+    };
     if length < LEAST {
         return room;
     }

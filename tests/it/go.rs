@@ -340,8 +340,11 @@ fn wait_reasons_by_release_are_those_of_its_source() {
         let source = std::fs::read_to_string(Path::new(root.trim()).join("src/runtime/runtime2.go")).unwrap();
         // The constants in their order, each with its words behind it as a comment.
         let constants = source.split("waitReasonZero ").nth(1).unwrap().split("\n)").next().unwrap();
-        let words: Vec<&str> =
-            constants.lines().filter_map(|line| line.split_once("// \"")?.1.rsplit_once('"')).map(|(word, _)| word).collect();
+        let words: Vec<&str> = constants
+            .lines()
+            .filter_map(|line| line.split_once("// \"")?.1.rsplit_once('"'))
+            .map(|(word, _)| word)
+            .collect();
         assert!(words.len() > 20 && words[0].is_empty(), "{}: {words:?}", go.version);
         let ours = (0..=u8::MAX).map(|index| wait_reason(go.minor(), index).unwrap_or_default());
         let ours: Vec<&str> = ours.collect();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::layout::{G_M, Layout, SCHED_PC, SCHED_SP, STACK_HI};
-use super::{Depth, GoroutineFault};
 use super::runtime::GoRuntime;
+use super::{Depth, GoroutineFault};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
 use crate::kernel::memory::{Memory, PAGE};
@@ -166,7 +166,7 @@ impl Process {
         let mut away = Vec::new();
         let mut scratch = vec![0; CHUNK.max(each)];
         for (number, part) in (0..).zip(&mut parts) {
-            away.extend(self.stand_at_threads(part, &threads, depth.only_user));
+            away.extend(self.stand_at_threads(part, &threads, runtime, depth.only_user));
             let running = std::mem::take(&mut part.running);
             part.read_stacks(&memory, number, each, running, &mut scratch);
         }
@@ -182,14 +182,20 @@ impl Process {
     }
 
     /// Running goroutines go on where their threads stand; the threads that are not on their goroutines' stacks.
-    fn stand_at_threads(&self, part: &mut Part, threads: &FxHashMap<u64, Tid>, only_user: bool) -> Vec<Tid> {
+    fn stand_at_threads(
+        &self,
+        part: &mut Part,
+        threads: &FxHashMap<u64, Tid>,
+        runtime: &GoRuntime,
+        only_user: bool,
+    ) -> Vec<Tid> {
         // In a list it is enough which function of Go has called C or the kernel.
         let tells_more = |g: &&mut RawG| g.m != 0 && (g.status != SYSCALL || !only_user);
         let on_threads = part.running.iter_mut().chain(part.gs.iter_mut().filter(tells_more)).take(MOST_ON_THREADS);
         let is_away = |g: &mut RawG| {
             let tid = *threads.get(&g.m)?;
             let registers = self.registers_at(tid).map(|found| registers_of(&found));
-            (!g.stand_at(registers)).then_some(tid)
+            (!g.stand_at(registers, runtime)).then_some(tid)
         };
         on_threads.filter_map(is_away).collect()
     }
@@ -235,12 +241,15 @@ fn addresses_of(memory: &Memory, runtime: &GoRuntime, id: u64) -> (Vec<u64>, Opt
 }
 
 impl RawG {
-    /// A running one goes on where its thread stands. False: that is on another stack just now, and only its registers tell
-    /// what the goroutine does: it handles a signal, asks the vDSO, or is in C. In a system call of Go's the runtime has noted
-    /// the caller, which is what its own traces begin with.
-    fn stand_at(&mut self, registers: Option<FrameRegisters>) -> bool {
-        let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else { return true };
-        let is_here = (self.lo..self.hi).contains(&sp);
+    /// A running one goes on where its thread stands. False: that is on another stack just now or in code that is not Go's, and
+    /// only its registers tell what the goroutine does: it handles a signal, asks the vDSO, or is in C. In a system call of
+    /// Go's the runtime has noted the caller, which is what its own traces begin with.
+    fn stand_at(&mut self, registers: Option<FrameRegisters>, runtime: &GoRuntime) -> bool {
+        let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else {
+            return true;
+        };
+        let is_go = |pc| runtime.tables().is_some_and(|tables| tables.stack_rule(runtime.bias().link(pc)).is_some());
+        let is_here = (self.lo..self.hi).contains(&sp) && is_go(RuntimeAddr(pc));
         if is_here && self.status == RUNNING {
             (self.pc, self.sp, self.is_exact) = (pc, sp, true);
             self.bp = registers.and_then(|registers| registers.get(crate::symbols::unwind::RBP)).unwrap_or(0);
