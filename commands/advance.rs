@@ -1,24 +1,12 @@
 //! `advance`: lets the process run until a thread comes to a location.
 
-use super::continue_::{Continued, go_on};
-use super::until::{Args, place};
-use crate::session::command::{args, no_question, reply};
-use crate::session::{Command, Context, Group, Needs, Outcome, Reply, Words};
+use super::continue_::go_on;
+use super::until::{self, place};
+use crate::session::{Command, Context, Outcome, Reply};
 use crate::target::{Goal, Why};
 
-pub(super) const COMMAND: Command = Command {
-    name: "advance",
-    aliases: &[],
-    group: Group::Stepping,
-    summary: "Run until a location",
-    needs: Needs::Stopped,
-    words: Words::Raw,
-    repeats: false,
-    args: args::<Args>,
-    reply: reply::<Continued>,
-    question: no_question,
-    run,
-};
+pub(super) const COMMAND: Command =
+    Command { name: "advance", aliases: &[], summary: "Run until a location", run, ..until::COMMAND };
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let addresses = place(cx, &COMMAND, words)?;

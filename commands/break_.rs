@@ -153,7 +153,7 @@ pub(super) fn set(cx: &mut Context<'_>, text: &str, asked: Asked, usage: &str) -
     let waits = found.follows && (words.pending || cx.session.settings.pending == Pending::On);
     if let Some(missing) = found.missing.filter(|_| !waits) {
         let waits = "break -p waits for a library that has it";
-        let hint = missing.hint.map_or_else(|| waits.to_owned(), |hint| format!("{hint} {waits}"));
+        let hint = missing.hint.map_or_else(String::new, |hint| hint + "; ").replace("?; ", "? ") + waits;
         return Err(Failure { hint: Some(hint), ..missing }.into());
     }
     let kind = if asked.hardware || words.hardware { Kind::Hardware } else { Kind::Software };

@@ -36,7 +36,7 @@ pub(super) const COMMAND: Command = Command {
 #[derive(clap::Parser)]
 struct Args {
     /// Options, and where to begin or a range
-    #[arg(value_name = "[-r] [-s] [-n N] [LOC|START,END|START,+LENGTH]", allow_hyphen_values = true)]
+    #[arg(value_name = "[LOC|START,END|START,+LENGTH] [-r] [-s] [-n N]", allow_hyphen_values = true)]
     text: Option<String>,
 }
 
@@ -175,12 +175,27 @@ fn wish(text: &str) -> Result<Wish<'_>, Failure> {
             }
             _ if word.len() > 1 && (word.starts_with('/') || is_option(word)) => {
                 let short: String = word.chars().take(40).collect();
-                let hint = "usage: disassemble [-r] [-s] [-n N] [LOC|START,END|START,+LENGTH]";
+                let hint = "usage: disassemble [LOC|START,END|START,+LENGTH] [-r] [-s] [-n N]";
                 return Err(Failure::usage(format!("disassemble: no such option: {short}"), hint));
             }
-            _ => return Ok(wish),
+            _ => return behind(wish),
         }
         wish.place = rest;
+    }
+}
+
+/// Options may stand behind the place as well.
+fn behind(mut wish: Wish<'_>) -> Result<Wish<'_>, Failure> {
+    loop {
+        let (rest, last) = wish.place.rsplit_once(char::is_whitespace).unwrap_or(("", wish.place));
+        let rest = rest.trim_end();
+        match (rest.rsplit_once(char::is_whitespace).map_or(("", rest), |(rest, word)| (rest.trim_end(), word)), last) {
+            (_, "") => return Ok(wish),
+            (_, "-r" | "/r") => (wish.with_bytes, wish.place) = (true, rest),
+            (_, "-s" | "/s") => (wish.with_source, wish.place) = (true, rest),
+            ((before, "-n"), number) => (wish.count, wish.place) = (Some(count(number)?), before),
+            _ => return Ok(wish),
+        }
     }
 }
 
@@ -222,13 +237,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_stand_before_the_place() {
+    fn options_stand_before_the_place_or_behind_it() {
         for (text, expected) in [
             ("", Some((false, None, ""))),
             ("$pc", Some((false, None, "$pc"))),
             ("/r $pc, +20", Some((true, None, "$pc, +20"))),
             ("-r -n 5 main - 4", Some((true, Some(5), "main - 4"))),
             ("-n 5", Some((false, Some(5), ""))),
+            ("work -r -n 5", Some((true, Some(5), "work"))),
+            ("$pc, +20 -n 3 -r", Some((true, Some(3), "$pc, +20"))),
+            ("work - 4", Some((false, None, "work - 4"))),
+            ("work -n many", None),
             ("-1", Some((false, None, "-1"))),
             ("-n", None),
             ("-n 0", None),

@@ -1,21 +1,16 @@
 //! `hbreak`: a breakpoint by a debug register.
 
-use super::break_::{Asked, BreakpointSet, set};
-use crate::session::command::{args, no_question, parse, reply};
-use crate::session::{Command, Context, Group, Needs, Outcome, Words};
+use super::break_::{self, Asked, set};
+use crate::session::command::{args, parse};
+use crate::session::{Command, Context, Outcome};
 
 pub(super) const COMMAND: Command = Command {
     name: "hbreak",
     aliases: &["hb"],
-    group: Group::Breakpoints,
     summary: "Stop at a location by a debug register, without changing the text",
-    needs: Needs::Process,
-    words: Words::Raw,
-    repeats: false,
     args: args::<Args>,
-    reply: reply::<BreakpointSet>,
-    question: no_question,
     run,
+    ..break_::COMMAND
 };
 
 /// As `break -H`. There are four debug registers for these and for watchpoints.

@@ -15,6 +15,7 @@ mod clear;
 mod clearall;
 mod condition;
 mod continue_;
+mod debuginfo;
 mod detach;
 mod disable;
 mod disassemble;
@@ -25,6 +26,7 @@ mod enable;
 mod environ;
 mod exec;
 mod fds;
+mod fetch;
 mod find;
 mod finish;
 mod frame;
@@ -159,6 +161,8 @@ pub const TABLE: Commands = Commands(&[
     address::COMMAND,
     scope::COMMAND,
     libraries::COMMAND,
+    debuginfo::COMMAND,
+    fetch::COMMAND,
     sleep::COMMAND,
     echo::COMMAND,
     source::COMMAND,

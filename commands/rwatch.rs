@@ -1,24 +1,11 @@
 //! `rwatch`: stops where memory is read, as far as the processor can tell.
 
-use super::break_::BreakpointSet;
-use super::watch::{WatchArgs, set};
-use crate::session::command::{args, no_question, reply};
-use crate::session::{Command, Context, Group, Needs, Outcome, Words};
+use super::watch::{self, set};
+use crate::session::{Command, Context, Outcome};
 use crate::target::Access;
 
-pub(super) const COMMAND: Command = Command {
-    name: "rwatch",
-    aliases: &[],
-    group: Group::Breakpoints,
-    summary: "Stop where memory is read",
-    needs: Needs::Process,
-    words: Words::Raw,
-    repeats: false,
-    args: args::<WatchArgs>,
-    reply: reply::<BreakpointSet>,
-    question: no_question,
-    run,
-};
+pub(super) const COMMAND: Command =
+    Command { name: "rwatch", aliases: &[], summary: "Stop where memory is read", run, ..watch::COMMAND };
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     set(cx, &COMMAND, words, Access::Read)

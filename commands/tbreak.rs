@@ -1,21 +1,16 @@
 //! `tbreak`: a breakpoint that is gone after its first stop.
 
-use super::break_::{Asked, BreakpointSet, set};
-use crate::session::command::{args, no_question, parse, reply};
-use crate::session::{Command, Context, Group, Needs, Outcome, Words};
+use super::break_::{self, Asked, set};
+use crate::session::command::{args, parse};
+use crate::session::{Command, Context, Outcome};
 
 pub(super) const COMMAND: Command = Command {
     name: "tbreak",
     aliases: &["tb"],
-    group: Group::Breakpoints,
     summary: "Stop once where the program comes to a location",
-    needs: Needs::Process,
-    words: Words::Raw,
-    repeats: false,
     args: args::<Args>,
-    reply: reply::<BreakpointSet>,
-    question: no_question,
     run,
+    ..break_::COMMAND
 };
 
 /// As `break -t`.

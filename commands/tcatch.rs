@@ -1,22 +1,11 @@
 //! `tcatch`: a catchpoint that goes with its first hit.
 
-use super::catch::{Args, Catchpoints, set_or_list};
-use crate::session::command::{args, no_question, parse, reply};
-use crate::session::{Command, Context, Group, Needs, Outcome, Words};
+use super::catch::{self, Args, set_or_list};
+use crate::session::command::parse;
+use crate::session::{Command, Context, Outcome};
 
-pub(super) const COMMAND: Command = Command {
-    name: "tcatch",
-    aliases: &[],
-    group: Group::Breakpoints,
-    summary: "As catch, but only once",
-    needs: Needs::Nothing,
-    words: Words::Split,
-    repeats: false,
-    args: args::<Args>,
-    reply: reply::<Catchpoints>,
-    question: no_question,
-    run,
-};
+pub(super) const COMMAND: Command =
+    Command { name: "tcatch", aliases: &[], summary: "As catch, but only once", run, ..catch::COMMAND };
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;

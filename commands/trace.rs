@@ -1,26 +1,22 @@
 //! `trace`: tells values where the program comes to a location, and lets it go on.
 
-use super::break_::{Asked, BreakpointSet, set};
-use crate::session::command::{args, no_question, parse, reply};
-use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Words};
+use super::break_::{self, Asked, set};
+use crate::session::breakpoint_words;
+use crate::session::command::{args, parse};
+use crate::session::{Command, Context, Failure, Outcome};
 use crate::target::expr::Expr;
 
 pub(super) const COMMAND: Command = Command {
     name: "trace",
     aliases: &["tp"],
-    group: Group::Breakpoints,
     summary: "Tell values where the program comes to a location, and go on",
-    needs: Needs::Process,
-    words: Words::Raw,
-    repeats: false,
     args: args::<Args>,
-    reply: reply::<BreakpointSet>,
-    question: no_question,
     run,
+    ..break_::COMMAND
 };
 
 /// At each hit a line says which thread came by and what the expressions came to; nothing stops. Expressions are separated by
-/// commas, and stand behind the location's first comma or blank.
+/// commas, and stand behind the location and a comma or blank.
 #[derive(clap::Parser)]
 struct Args {
     /// `LOC [EXPR, …] [if EXPR] [thread N]`
@@ -33,19 +29,8 @@ const USAGE: &str = "usage: trace LOC [EXPR, …] [if EXPR] [thread N]";
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let text = args.words.ok_or_else(|| Failure::usage("trace: a location is missing", USAGE))?;
-    let (location, rest) = split(&text);
-    let (wanted, tail) = match rest.find(" if ").or_else(|| rest.strip_prefix("if ").map(|_| 0)) {
-        Some(at) => rest.split_at(at),
-        None => (rest, ""),
-    };
+    let (location, wanted, tail) = breakpoint_words::parse_trace(&text);
     let texts = wanted.split(',').map(str::trim).filter(|text| !text.is_empty());
     let trace = texts.map(|text| cx.session.compile(text)).collect::<anyhow::Result<Vec<Expr>>>()?;
     set(cx, &format!("{location} {tail}"), Asked { trace: Some(trace), ..Asked::default() }, USAGE)
-}
-
-/// The location, which is the first word, or a bracketed or starred expression up to the first comma.
-fn split(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let end = text.find([' ', ',']).unwrap_or(text.len());
-    (&text[..end], text[end..].trim_start_matches([' ', ',']))
 }

@@ -1,22 +1,15 @@
 //! `types`: names of types, by a regular expression.
 
-use super::functions::{Args, Names, list};
-use crate::session::command::{args, no_question, reply};
-use crate::session::{Command, Context, Group, Needs, Outcome, Words};
+use super::functions::{self, list};
+use crate::session::{Command, Context, Outcome};
 use crate::symbols::NameKind;
 
 pub(super) const COMMAND: Command = Command {
     name: "types",
     aliases: &["info types"],
-    group: Group::Source,
     summary: "List types whose names match a regular expression",
-    needs: Needs::Process,
-    words: Words::Raw,
-    repeats: false,
-    args: args::<Args>,
-    reply: reply::<Names>,
-    question: no_question,
     run,
+    ..functions::COMMAND
 };
 
 fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {

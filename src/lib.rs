@@ -4,6 +4,7 @@
 pub mod addr;
 #[path = "../commands/mod.rs"]
 pub mod commands;
+pub mod fetch;
 #[allow(unsafe_code)]
 pub mod kernel;
 pub mod session;

@@ -2,6 +2,7 @@
 
 use crate::session::Failure;
 use crate::session::looking::Examined;
+use crate::session::numbers;
 
 /// No more units at once: more is a mistake, and `dump` writes any amount into a file.
 pub(super) const MOST: usize = 65_536;
@@ -17,11 +18,7 @@ pub(super) struct Format {
     pub letter: char,
     /// Bytes in a unit; of strings, in a character.
     pub size: u8,
-    /// Whether the words said a size.
-    sized: bool,
 }
-
-const LETTERS: &str = "xduotacfsiz";
 
 /// Reads `8xg` (the slash taken off); what it does not say is as it was the last time.
 pub(super) fn read(text: &str, last: Examined) -> Result<Format, Failure> {
@@ -32,8 +29,9 @@ pub(super) fn read(text: &str, last: Examined) -> Result<Format, Failure> {
     let count = if text.is_empty() { last.count } else { count(number)? };
     let (mut letter, mut size) = (None, None);
     for c in behind.chars() {
-        let slot = if LETTERS.contains(c) { &mut letter } else { &mut size };
-        if !LETTERS.contains(c) && size_of(c).is_none() {
+        let is_format = numbers::Format::of(c).is_some();
+        let slot = if is_format { &mut letter } else { &mut size };
+        if !is_format && size_of(c).is_none() {
             return Err(wrong(format!("{c:?} is neither a format nor a size")));
         }
         if slot.replace(c).is_some() {
@@ -46,7 +44,7 @@ pub(super) fn read(text: &str, last: Examined) -> Result<Format, Failure> {
     if backwards && matches!(letter, 's' | 'i') {
         return Err(wrong("strings and instructions can be read only forwards".into()));
     }
-    Ok(Format { count, backwards, letter, size: fitting, sized: named.is_some() })
+    Ok(Format { count, backwards, letter, size: fitting })
 }
 
 fn count(number: &str) -> Result<usize, Failure> {
@@ -98,13 +96,12 @@ fn wrong(what: String) -> Failure {
 impl Format {
     /// What the next look takes from this one.
     pub fn remembered(self, before: Examined) -> Examined {
-        let keeps_size = matches!(self.letter, 's' | 'i') || (self.letter == 'c' && !self.sized);
-        Examined {
-            format: self.letter,
-            size: if keeps_size { before.size } else { self.size },
-            count: self.count,
-            ..before
-        }
+        let size = match self.letter {
+            'i' => before.size,
+            's' => 1,
+            _ => self.size,
+        };
+        Examined { format: self.letter, size, count: self.count, ..before }
     }
 
     /// How many units stand in a line, as in gdb.
@@ -171,16 +168,20 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_remembered_over_strings_and_instructions() {
+    fn sizes_are_remembered_as_in_gdb() {
         let mut last = Examined::default();
         for (text, size, shown) in [
             ("xg", 8, "xg"),
-            ("s", 1, "s"),
-            ("", 1, "s"),
             ("i", 1, "i"),
             ("d", 8, "dg"),
+            ("s", 1, "s"),
+            ("", 1, "s"),
+            ("x", 1, "xb"),
+            ("xw", 4, "xw"),
             ("c", 1, "cb"),
-            ("x", 8, "xg"),
+            ("x", 1, "xb"),
+            ("ch", 2, "ch"),
+            ("d", 2, "dh"),
         ] {
             let format = read(text, last).expect("a format");
             assert_eq!((format.size, format.text().as_str()), (size, shown), "{text}");

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::addr::RuntimeAddr;
 use crate::session::locations::{Locations, Place};
+use crate::session::numbers::{Format, escape, octal};
 use crate::target::expr::{Type, Value as Number};
 
 /// A value for scripts.
@@ -42,47 +43,26 @@ fn signed(value: u64, size: usize) -> i64 {
     (value << unused) as i64 >> unused
 }
 
-/// The value for scripts and as people read it.
+/// The value for scripts and as people read it. In memory hexadecimal and binary numbers have all their digits, and addresses
+/// their places.
 pub(super) fn value(letter: char, bytes: &[u8], locations: &Locations) -> (Value, String) {
     let (bits, size) = (number(bytes), bytes.len());
-    let hex = 2 * size + 2;
-    match letter {
-        'd' => (Value::Signed(signed(bits, size)), signed(bits, size).to_string()),
-        'u' => (Value::Unsigned(bits), bits.to_string()),
-        'o' => (Value::Unsigned(bits), if bits == 0 { "0".into() } else { format!("0{bits:o}") }),
-        't' => (Value::Unsigned(bits), format!("{bits:0width$b}", width = 8 * size)),
-        'a' => {
-            let words = locations.words(RuntimeAddr(bits)).map(|words| format!(" <{words}>"));
-            let text = format!("{bits:#x}{}", words.unwrap_or_default());
-            (Value::Address(locations.place_or_bare(RuntimeAddr(bits))), text)
-        }
-        'c' => (Value::Unsigned(bits), character(bits, size)),
-        'f' => {
-            let number = if size == 4 { f32::from_bits(bits as u32).into() } else { f64::from_bits(bits) };
-            let text = if size == 4 { float(f32::from_bits(bits as u32)) } else { float(number) };
-            (Value::Float(number), text)
-        }
-        _ => (Value::Unsigned(bits), format!("{bits:#0hex$x}")),
-    }
-}
-
-/// Shortest digits that are this very number; with an exponent where plain digits would be many.
-fn float<T: Into<f64> + std::fmt::Display + std::fmt::LowerExp + Copy>(number: T) -> String {
-    let size = number.into().abs();
-    if size != 0.0 && size.is_finite() && !(1e-5..1e17).contains(&size) {
-        format!("{number:e}")
-    } else {
-        number.to_string()
-    }
-}
-
-/// `97 'a'`, as gdb has it: the number with its sign.
-fn character(bits: u64, size: usize) -> String {
-    let escaped = match char::from_u32(bits as u32).filter(|_| bits <= u64::from(u32::MAX)) {
-        Some(c) if size > 1 || c.is_ascii() => escape(c, '\''),
-        _ => octal(bits),
+    let format = Format::of(letter).unwrap_or(Format::Hex);
+    let text = match format {
+        Format::Hex => Format::PaddedHex.show(bits, size as u8),
+        Format::Binary => format!("{bits:0width$b}", width = 8 * size),
+        format => format.show(bits, size as u8),
     };
-    format!("{} '{escaped}'", signed(bits, size))
+    match format {
+        Format::Decimal => (Value::Signed(signed(bits, size)), text),
+        Format::Address => {
+            let words = locations.words(RuntimeAddr(bits)).map(|words| format!(" <{words}>"));
+            (Value::Address(locations.place_or_bare(RuntimeAddr(bits))), text + &words.unwrap_or_default())
+        }
+        Format::Float if size == 4 => (Value::Float(f32::from_bits(bits as u32).into()), text),
+        Format::Float => (Value::Float(f64::from_bits(bits)), text),
+        _ => (Value::Unsigned(bits), text),
+    }
 }
 
 /// The value as `$__` holds it.
@@ -133,27 +113,6 @@ fn decode(units: &[u64], size: usize) -> Vec<Result<char, u64>> {
             .collect(),
         _ => units.iter().map(|unit| char::from_u32(*unit as u32).ok_or(*unit)).collect(),
     }
-}
-
-/// A character within quotes, as C writes it.
-fn escape(c: char, quote: char) -> String {
-    match c {
-        '\n' => "\\n".into(),
-        '\t' => "\\t".into(),
-        '\r' => "\\r".into(),
-        '\x07' => "\\a".into(),
-        '\x08' => "\\b".into(),
-        '\x0b' => "\\v".into(),
-        '\x0c' => "\\f".into(),
-        '\\' => "\\\\".into(),
-        c if c == quote => format!("\\{c}"),
-        c if (c as u32) < 0x20 || c as u32 == 0x7f => octal(u64::from(c as u32)),
-        c => c.into(),
-    }
-}
-
-fn octal(bits: u64) -> String {
-    format!("\\{bits:03o}")
 }
 
 #[cfg(test)]

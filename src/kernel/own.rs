@@ -51,14 +51,24 @@ pub fn block_signals() -> nix::Result<()> {
 }
 
 /// Wakes the tracer thread from another thread.
-#[derive(Clone)]
-pub struct Bell(Arc<EventFd>);
+#[derive(Clone, Debug)]
+pub struct Bell {
+    event: Arc<EventFd>,
+    /// The same for a glance that must cost nothing.
+    rings: Arc<AtomicBool>,
+}
 
 impl Bell {
     /// Rings. A bell that already rings stays so.
     pub fn ring(&self) {
+        self.rings.store(true, Ordering::Release);
         // The counter of an eventfd overflows after 2^64 - 2 rings without a wake; it cannot fail here otherwise.
-        let _ = self.0.write(1);
+        let _ = self.event.write(1);
+    }
+
+    /// Whether somebody has rung since the poller last looked. True once too often at most: somebody may ring while it looks.
+    pub fn rings(&self) -> bool {
+        self.rings.load(Ordering::Acquire)
     }
 }
 
@@ -86,7 +96,7 @@ impl Poller {
         set.add(NixSignal::SIGCHLD);
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Poller { signals, bell: Bell(Arc::new(bell)) })
+        Ok(Poller { signals, bell: Bell { event: Arc::new(bell), rings: Arc::default() } })
     }
 
     /// The bell that wakes this poller.
@@ -100,13 +110,16 @@ impl Poller {
             None => PollTimeout::NONE,
             Some(at) => round_up(at.saturating_duration_since(Instant::now())),
         };
-        let mut fds =
-            [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(self.bell.0.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.bell.event.as_fd(), PollFlags::POLLIN),
+        ];
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
-        let mut wakeup = Wakeup { bell: self.bell.0.read().is_ok(), ..Wakeup::default() };
+        self.bell.rings.store(false, Ordering::Release);
+        let mut wakeup = Wakeup { bell: self.bell.event.read().is_ok(), ..Wakeup::default() };
         while let Ok(Some(info)) = self.signals.read_signal() {
             match info.ssi_signo as i32 {
                 libc::SIGCHLD => wakeup.child = Some(Tid(info.ssi_pid as i32)),
@@ -223,6 +236,13 @@ pub fn run_on(processor: usize) {
     let mut one = CpuSet::new();
     // A processor that this thread may not use: it stays where it is.
     let _ = one.set(processor).and_then(|()| sched_setaffinity(nix::unistd::Pid::from_raw(0), &one));
+}
+
+/// Lets this thread run where the main thread may: one that is started while the tracer thread stays near a tracee
+/// ([`run_on`]) would be in their way.
+pub fn run_anywhere() {
+    // An error leaves it where it is.
+    let _ = sched_getaffinity(unistd::getpid()).and_then(|all| sched_setaffinity(unistd::Pid::from_raw(0), &all));
 }
 
 /// Ends godbg at once, from any thread, with the terminal as it was found. The targets must have been let go before.

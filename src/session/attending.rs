@@ -108,13 +108,18 @@ impl Session {
 
     fn take_in(&mut self, deadline: Option<Instant>) -> anyhow::Result<()> {
         self.outbox.flush();
-        let wakeup = self.poller.wait(deadline).context("cannot wait for events")?;
+        self.allow_fetch();
+        let deadline = deadline.into_iter().chain(self.next_fetch_notice()).min();
+        let wakeup = self.poller.wait(deadline).context("cannot wait for events");
+        self.forbid_fetch();
+        let wakeup = wakeup?;
         self.take_in_changes(wakeup.child);
         if wakeup.child.is_some() {
             self.attend_leaving();
         }
         self.pass_on_news();
         self.run_due_hooks();
+        self.take_in_fetched();
         self.mind_the_leash();
         if wakeup.request.is_some() {
             self.note_request(wakeup.request);

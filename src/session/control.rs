@@ -97,6 +97,7 @@ impl Session {
     pub fn apply_settings(&mut self) {
         self.rules.follow.set(self.settings.follow_fork);
         self.sources.clear();
+        self.symbols.set_debuginfod_cache(self.settings.debuginfod_cache());
         self.symbols.set_debug_folders(self.settings.debug_folders.split(':').map(Into::into).collect());
     }
 

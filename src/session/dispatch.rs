@@ -46,6 +46,7 @@ pub fn execute(session: &mut Session, line: &str) -> Option<Answer> {
 
 fn answer(session: &mut Session, result: Result<Outcome, Failure>) -> Answer {
     session.tell_folded(true);
+    session.mind_debug_info();
     Answer { result, request: session.take_request(), prompt: session.prompt(), settings: session.settings.clone() }
 }
 

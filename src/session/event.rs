@@ -4,6 +4,7 @@ use super::catch_words::{caught_name, caught_words};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::fetch_news::FetchNews;
 use super::hooks::Ran;
 use super::locations::file_name;
 use super::page::{Page, Span, Style};
@@ -24,6 +25,8 @@ pub enum Event {
     Happened(News),
     /// A breakpoint has run a command.
     Ran(Box<Ran>),
+    /// Debug info is missing, or was fetched.
+    DebugInfo(FetchNews),
 }
 
 impl From<News> for Event {
@@ -36,6 +39,7 @@ impl Show for Event {
     fn show(&self, page: &mut Page) {
         match self {
             Event::Happened(news) => news.show(page),
+            Event::DebugInfo(news) => news.show(page),
             Event::Ran(ran) => {
                 page.append(ran.page.clone());
                 if let Some(error) = &ran.error {

@@ -36,7 +36,7 @@ pub struct Ran {
 /// What became of a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AfterStop {
-    /// The stop is not to be told: the first command was `silent`.
+    /// The stop is not to be told: the first command was `silent`, at each breakpoint that was met.
     pub silent: bool,
     /// A command let the process run on.
     pub goes_on: bool,
@@ -45,13 +45,12 @@ pub struct AfterStop {
 /// Runs what is to be run at a stop. A `continue` among the commands is not made here but by whoever waits for the process:
 /// a breakpoint that is met often must not nest.
 pub fn after_stop(session: &mut Session, report: &StopReport) -> AfterStop {
-    let Some((number, commands)) = session.current().and_then(|process| process.commands_at(&report.why)) else {
-        return AfterStop::default();
-    };
-    let mut after = AfterStop::default();
-    for command in commands {
+    let all = session.current().map(|process| process.commands_at(&report.why)).unwrap_or_default();
+    let mut after = AfterStop { silent: are_silent(&all), goes_on: false };
+    let each =
+        all.into_iter().flat_map(|(number, commands)| commands.into_iter().map(move |command| (number, command)));
+    for (number, command) in each {
         if command == "silent" {
-            after.silent = true;
             continue;
         }
         if dispatch::is_continue(session, &command) {
@@ -70,12 +69,17 @@ pub fn after_stop(session: &mut Session, report: &StopReport) -> AfterStop {
 
 /// Whether something is to be run at a stop.
 pub(super) fn has_commands(process: &Process, report: &StopReport) -> bool {
-    process.commands_at(&report.why).is_some()
+    !process.commands_at(&report.why).is_empty()
 }
 
 /// Whether the stop is not to be told.
 pub(super) fn is_silent(process: &Process, report: &StopReport) -> bool {
-    process.commands_at(&report.why).is_some_and(|(_, commands)| commands[0] == "silent")
+    are_silent(&process.commands_at(&report.why))
+}
+
+/// As in gdb, a stop is told unless all that were met with it say otherwise.
+fn are_silent(all: &[(u32, Vec<String>)]) -> bool {
+    !all.is_empty() && all.iter().all(|(_, commands)| commands.first().is_some_and(|first| first == "silent"))
 }
 
 fn run_one(session: &mut Session, process: Pid, number: u32, command: String) -> Ran {

@@ -63,7 +63,7 @@ impl Format {
             Format::Octal if bits == 0 => "0".into(),
             Format::Octal => format!("0{bits:o}"),
             Format::Binary => format!("{bits:b}"),
-            Format::Char => format!("{} {}", signed as i8, character(bits as u8)),
+            Format::Char => character(bits, size),
             Format::Float if size == 4 => float32(f32::from_bits(bits as u32)),
             Format::Float if size == 8 => float64(f64::from_bits(bits)),
             Format::Float => signed.to_string(),
@@ -71,22 +71,41 @@ impl Format {
     }
 }
 
-/// A byte as C's character literal.
-pub fn character(byte: u8) -> String {
-    match byte {
-        b'\'' | b'\\' => format!("'\\{}'", char::from(byte)),
-        b' '..=b'~' => format!("'{}'", char::from(byte)),
-        b'\n' => r"'\n'".into(),
-        b'\t' => r"'\t'".into(),
-        b'\r' => r"'\r'".into(),
-        0 => r"'\0'".into(),
-        byte => format!("'\\x{byte:02x}'"),
+/// `97 'a'`, as gdb has it: the number with its sign, and the character in quotes, wide ones too.
+pub fn character(bits: u64, size: u8) -> String {
+    let unused = 64 - 8 * u32::from(size.clamp(1, 8));
+    let escaped = match char::from_u32(bits as u32).filter(|_| bits <= u64::from(u32::MAX)) {
+        Some(c) if size > 1 || c.is_ascii() => escape(c, '\''),
+        _ => octal(bits),
+    };
+    format!("{} '{escaped}'", (bits << unused) as i64 >> unused)
+}
+
+/// A character within quotes, as C writes it.
+pub fn escape(c: char, quote: char) -> String {
+    match c {
+        '\n' => "\\n".into(),
+        '\t' => "\\t".into(),
+        '\r' => "\\r".into(),
+        '\x07' => "\\a".into(),
+        '\x08' => "\\b".into(),
+        '\x0b' => "\\v".into(),
+        '\x0c' => "\\f".into(),
+        '\\' => "\\\\".into(),
+        c if c == quote => format!("\\{c}"),
+        c if (c as u32) < 0x20 || c as u32 == 0x7f => octal(u64::from(c as u32)),
+        c => c.into(),
     }
+}
+
+/// What is no character within quotes, as C writes it.
+pub fn octal(bits: u64) -> String {
+    format!("\\{bits:03o}")
 }
 
 /// The shortest text that gives the same number back; with an exponent where it is very large or small.
 pub fn float64(number: f64) -> String {
-    if number == 0.0 || !number.is_finite() || (1e-5..1e16).contains(&number.abs()) {
+    if number == 0.0 || !number.is_finite() || (1e-5..1e17).contains(&number.abs()) {
         number.to_string()
     } else {
         format!("{number:e}")
@@ -95,7 +114,7 @@ pub fn float64(number: f64) -> String {
 
 /// See [`float64`].
 pub fn float32(number: f32) -> String {
-    if number == 0.0 || !number.is_finite() || (1e-5..1e8).contains(&number.abs()) {
+    if number == 0.0 || !number.is_finite() || (1e-5..1e9).contains(&number.abs()) {
         number.to_string()
     } else {
         format!("{number:e}")
@@ -173,9 +192,11 @@ mod tests {
             ('o', 0, 8, "0"),
             ('t', 10, 1, "1010"),
             ('c', 65, 1, "65 'A'"),
-            ('c', 0xff, 1, "-1 '\\xff'"),
+            ('c', 0xff, 1, "-1 '\\377'"),
+            ('c', 0, 1, "0 '\\000'"),
             ('c', 39, 1, "39 '\\''"),
             ('c', 10, 8, "10 '\\n'"),
+            ('c', 0x654, 2, "1620 'ٔ'"),
             ('f', 1.5f64.to_bits(), 8, "1.5"),
             ('f', 0x3fc0_0000, 4, "1.5"),
             ('f', 3, 2, "3"),

@@ -368,6 +368,7 @@ impl Session {
 
     /// Lets every attached process go and ends every started one. For every way out.
     pub fn let_go(&mut self) {
+        self.fetching.stop();
         loop {
             // Children before those who made them: a vfork's parent waits for its child.
             let highest = (0..self.beside.len()).max_by_key(|index| self.beside[*index].number);

@@ -1,5 +1,6 @@
 //! What `set` and `show` know. Each setting has a name, a value as text, and a line of help.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -7,6 +8,7 @@ use clap::ValueEnum;
 use super::duration;
 use super::failure::Failure;
 use super::sources;
+use crate::fetch;
 use crate::target::FollowFork;
 use crate::target::disasm::Flavor;
 
@@ -52,7 +54,21 @@ pub struct Settings {
     /// Folders with separate debug information, by colons.
     pub debug_folders: String,
     /// Whether missing debug information is fetched over the network.
-    pub debuginfod: bool,
+    pub debuginfod: Debuginfod,
+    /// The servers that it is fetched from, by blanks.
+    pub debuginfod_urls: String,
+}
+
+/// Whether missing debug information is fetched, gdb's `debuginfod enabled`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Debuginfod {
+    /// It is.
+    On,
+    /// It is if a person says so, who is asked once; in a script it is not.
+    #[default]
+    Ask,
+    /// It is not, and what was fetched before is not used.
+    Off,
 }
 
 /// What becomes of a breakpoint whose location nothing has, gdb's `breakpoint pending`.
@@ -95,8 +111,17 @@ impl Default for Settings {
             list_size: 10,
             substitutes: Vec::new(),
             debug_folders: "/usr/lib/debug".into(),
-            debuginfod: false,
+            debuginfod: Debuginfod::Ask,
+            debuginfod_urls: fetch::of_environment(),
         }
+    }
+}
+
+impl Settings {
+    /// Where libdebuginfod keeps what was fetched, if that is used.
+    pub(super) fn debuginfod_cache(&self) -> Option<PathBuf> {
+        let cache = fetch::Cache::of_environment().filter(|_| self.debuginfod != Debuginfod::Off)?;
+        Some(cache.folder().to_owned())
     }
 }
 
@@ -247,10 +272,28 @@ pub const ALL: &[Setting] = &[
     },
     Setting {
         name: "debuginfod",
-        values: "on|off",
-        summary: "whether missing debug information is fetched from the servers of DEBUGINFOD_URLS",
-        get: |settings| on_off(settings.debuginfod).into(),
-        set: |settings, text| parse_on_off(text).map(|value| settings.debuginfod = value),
+        values: "on|off|ask",
+        summary: "whether missing debug information is fetched from debuginfod servers (ask: once, at the prompt)",
+        get: |settings| format!("{:?}", settings.debuginfod).to_lowercase(),
+        set: |settings, text| {
+            settings.debuginfod = match parse_on_off(text) {
+                Some(true) => Debuginfod::On,
+                Some(false) => Debuginfod::Off,
+                None => Debuginfod::from_str(text, false).ok()?,
+            };
+            Some(())
+        },
+    },
+    Setting {
+        name: "debuginfod-urls",
+        values: "URL…|none",
+        summary: "the debuginfod servers; those of DEBUGINFOD_URLS at first",
+        get: |settings| Some(settings.debuginfod_urls.clone()).filter(|urls| !urls.is_empty()).unwrap_or("none".into()),
+        set: |settings, text| {
+            let urls = if text == "none" { Vec::new() } else { fetch::parse_urls(&shlex::split(text)?.join(" "))? };
+            settings.debuginfod_urls = urls.join(" ");
+            Some(())
+        },
     },
 ];
 

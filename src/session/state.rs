@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use super::command::Commands;
 use super::event::Event;
+use super::fetching::Fetching;
 use super::forks::Forks;
 use super::looking::Looking;
 use super::processes::{Beside, state_of};
@@ -135,6 +136,7 @@ pub struct Session {
     /// When that came.
     pub(super) requested: Instant,
     pub(super) forks: Forks,
+    pub(super) fetching: Fetching,
     /// Whether the command at hand tells of the process's stop or end itself, so that no event has to.
     pub(super) claimed: bool,
     /// Stops of the background at which commands are to be run.
@@ -148,8 +150,10 @@ fn mapping_names(process: &Process) -> Vec<String> {
     names.into_iter().map(|name| name.trim_end_matches(" (deleted)").to_owned()).collect()
 }
 
-fn rules(symbols: &Store) -> Rc<Rules> {
+fn rules(symbols: &Store, bell: Bell) -> Rc<Rules> {
     let rules = Rules::default();
+    // It is set here alone.
+    let _ = rules.bell.set(bell);
     *rules.locate.borrow_mut() = Some(Rc::new(super::locations::Follower(symbols.clone())));
     Rc::new(rules)
 }
@@ -157,13 +161,15 @@ fn rules(symbols: &Store) -> Rc<Rules> {
 impl Session {
     pub(super) fn new(commands: Commands, poller: Poller, outbox: Arc<Outbox>) -> anyhow::Result<Session> {
         let symbols = Store::default();
+        let settings = Settings::default();
+        symbols.set_debuginfod_cache(settings.debuginfod_cache());
         Ok(Session {
+            rules: rules(&symbols, poller.bell()),
             commands,
             poller,
             outbox,
             tracer: Tracer::on_this_thread(),
             metronome: Rc::new(Metronome::on_this_thread().context("cannot make the tracer thread's timer")?),
-            rules: rules(&symbols),
             process: None,
             number: 1,
             selected: None,
@@ -173,7 +179,7 @@ impl Session {
             awaited: None,
             leaving: Vec::new(),
             last_end: None,
-            settings: Settings::default(),
+            settings,
             variables: Variables::default(),
             looking: Looking::default(),
             seen: Seen::default(),
@@ -189,6 +195,7 @@ impl Session {
             request: None,
             requested: Instant::now(),
             forks: Forks::default(),
+            fetching: Fetching::default(),
             claimed: false,
             hooks_due: VecDeque::new(),
         })

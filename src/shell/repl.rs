@@ -47,6 +47,7 @@ pub fn run(runner: &mut Runner, quiet: bool) -> Result<(), Stop> {
         repl.runner.screen().say(BANNER);
     }
     loop {
+        repl.ask_for_debug_info()?;
         match repl.read()? {
             Typed::Line(lines) => lines.split('\n').try_for_each(|line| repl.typed(line))?,
             Typed::Dropped => {}
@@ -152,6 +153,16 @@ impl<'a> Repl<'a> {
             Err(Stop::Interrupted) => Ok(()),
             other => other,
         }
+    }
+
+    /// Asks, once, whether missing debug info may be fetched: never while a process is held, so that nobody has to answer before a
+    /// `detach`.
+    fn ask_for_debug_info(&mut self) -> Result<(), Stop> {
+        if let Some(question) = self.runner.run(|session| session.debug_info_question())? {
+            let agreed = self.agrees(&question);
+            self.runner.run(move |session| session.answer_debug_info(agreed))?;
+        }
+        Ok(())
     }
 
     /// Asks a question. Whatever is not a clear yes is a no.

@@ -73,8 +73,13 @@ impl SymbolWords {
 
 fn find(modules: &Modules, word: &str, kinds: Kinds) -> Vec<String> {
     let mut found = Vec::new();
+    // Few of 200,000 names hold the word; to take the others apart would cost more than all else.
+    let finder = memchr::memmem::Finder::new(word);
     let mut take = |kind: NameKind| {
         names::each_name(modules, kind, &mut |_, _, entry| {
+            if finder.find(entry.name.as_bytes()).is_none() {
+                return ControlFlow::Continue(());
+            }
             found.extend(fitting(entry.name, word).filter(|name| is_clean(name)).map(str::to_owned));
             if found.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });

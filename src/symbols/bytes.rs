@@ -24,6 +24,11 @@ pub trait Files: Send + Sync {
         vec![PathBuf::from("/usr/lib/debug")]
     }
 
+    /// The folder in which libdebuginfod keeps what it has fetched, as `BUILDID/debuginfo` (debuginfod_find_debuginfo(3)).
+    fn debuginfod_cache(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// What was remembered under a name. The bytes may be anything: whoever asks checks them.
     fn remembered(&self, name: &str) -> Option<Bytes> {
         let _ = name;

@@ -30,6 +30,11 @@ pub fn find(elf: &Elf, path: &Path, files: &dyn Files, missed: &mut Missed) -> O
             }
         }
     }
+    by_link(elf, path, files, &folders, missed).or_else(|| fetched(&elf.build_id()?, files, missed))
+}
+
+/// By `.gnu_debuglink`.
+fn by_link(elf: &Elf, path: &Path, files: &dyn Files, folders: &[PathBuf], missed: &mut Missed) -> Option<DebugFile> {
     let (name, crc) = elf.debug_link()?;
     let name = String::from_utf8_lossy(&name).into_owned();
     if name.is_empty() || name.contains('/') {
@@ -56,7 +61,21 @@ pub fn find_shared(elf: &Elf, path: &Path, files: &dyn Files, missed: &mut Misse
         places.extend(files.debug_folders().iter().map(|folder| folder.join(by_build_id(&id))));
     }
     let is_it = |bytes: &Bytes| fits_build_id(bytes, &id);
-    places.into_iter().find_map(|place| look(&place, files, is_it, "is of another build", missed))
+    let here = places.into_iter().find_map(|place| look(&place, files, is_it, "is of another build", missed));
+    here.or_else(|| fetched(&id, files, missed))
+}
+
+/// What was fetched from a debuginfod server at some time. That it was not is nothing to tell; an empty file says that no
+/// server had it.
+fn fetched(id: &[u8], files: &dyn Files, missed: &mut Missed) -> Option<DebugFile> {
+    let place = files.debuginfod_cache()?.join(hex(id)).join("debuginfo");
+    let bytes = files.open_outside(&place).ok().filter(|bytes| !(**bytes).as_ref().is_empty())?;
+    let path = place.to_string_lossy().into_owned();
+    if !fits_build_id(&bytes, id) {
+        missed.push((path, "is of another build".into()));
+        return None;
+    }
+    Some(DebugFile { path, elf: Elf::read(bytes).ok()? })
 }
 
 /// The symbol table of MiniDebugInfo: an ELF file, packed by xz (`.gnu_debugdata`).
@@ -107,6 +126,11 @@ fn look(
 
 fn fits_build_id(bytes: &Bytes, id: &[u8]) -> bool {
     Elf::read(bytes.clone()).ok().and_then(|elf| elf.build_id()).is_some_and(|own| own == id)
+}
+
+/// Whether a file is an ELF file of the build with this id, in hexadecimal digits.
+pub fn is_of_build(bytes: &Bytes, build_id: &str) -> bool {
+    Elf::read(bytes.clone()).ok().and_then(|elf| elf.build_id()).is_some_and(|own| hex(&own) == build_id)
 }
 
 fn by_build_id(id: &[u8]) -> PathBuf {

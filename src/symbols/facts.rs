@@ -138,3 +138,12 @@ pub struct SymbolSource {
     /// How many entries of a table, how many units of DWARF.
     pub count: usize,
 }
+
+/// A file of debug info that a module needs and that is nowhere on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// The build id of what is wanted, in hexadecimal digits: the module's own, or of what its debug info shares with others.
+    pub build_id: String,
+    /// The module's path.
+    pub file: String,
+}

@@ -21,10 +21,11 @@ pub mod unwind;
 
 use crate::addr::LinkAddr;
 pub use bytes::{Bytes, Files, NoFiles};
+pub use debug_file::is_of_build;
 pub use error::{Result, SymbolError};
 pub use facts::{
-    FunctionFound, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, SourceFrame, SourceSpot, SymbolAt, SymbolFacts,
-    SymbolSource,
+    FunctionFound, Lacking, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, SourceFrame, SourceSpot, SymbolAt,
+    SymbolFacts, SymbolSource,
 };
 pub use module::{Module, Segment};
 pub use parallel::work_aside;

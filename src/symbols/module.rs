@@ -15,8 +15,8 @@ use super::index::{self, Index, Place};
 use super::symtab::{Symbols, Table};
 use super::unwind::UnwindTables;
 use super::{
-    Bytes, Files, FunctionFound, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result, Section,
-    SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, parallel, plt,
+    Bytes, Files, FunctionFound, Lacking, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result,
+    Section, SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, parallel, plt,
 };
 use crate::addr::LinkAddr;
 
@@ -335,6 +335,29 @@ impl Module {
         kinds.extend(self.tables().sources.iter().cloned());
         let build_id = self.elf.build_id().map(|id| debug_file::hex(&id));
         SymbolFacts { build_id, kinds, missed: self.separate().missed.clone() }
+    }
+
+    /// The debug info that was looked for when a name or a line was asked for, and is not here. `None`: nothing is known to be
+    /// missing, or nobody could tell what it is called (no build id).
+    pub fn lacks(&self) -> Option<Lacking> {
+        let wanted = |id: Vec<u8>| Lacking { build_id: debug_file::hex(&id), file: self.name.clone() };
+        let (separate, dwarf) = (self.separate.get()?, self.dwarf.get()?);
+        // The vDSO is no file that a server could have; Go's tables say what is needed.
+        if self.name.starts_with('[') || matches!(self.go.get(), Some(Some(_))) {
+            return None;
+        }
+        if dwarf.is_none() && separate.debug.is_none() {
+            return self.elf.build_id().map(wanted);
+        }
+        let elf = separate.debug.as_ref().map_or(&self.elf, |debug| &debug.elf);
+        let shared = elf.alt_link().filter(|_| separate.shared.is_none());
+        shared.map(|(_, id)| id).filter(|id| (2..=64).contains(&id.len())).map(wanted)
+    }
+
+    /// The same for whoever wants to know before anybody has asked for a name.
+    pub fn seek_debug_info(&self) -> Option<Lacking> {
+        self.debug();
+        self.lacks()
     }
 
     fn separate(&self) -> &Separate {

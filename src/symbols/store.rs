@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Module, Result};
+use super::{Lacking, Module, Result};
 
 /// What makes a file the same file: stat(2)'s device, inode, size and time of change. The build id is not enough: files
 /// may lie about it.
@@ -29,6 +29,7 @@ struct Inside {
     modules: HashMap<FileKey, Result<Arc<Module>>>,
     /// `None` is the folder that every distribution has.
     debug_folders: Option<Vec<PathBuf>>,
+    debuginfod_cache: Option<PathBuf>,
 }
 
 impl Store {
@@ -55,6 +56,32 @@ impl Store {
         let mut inside = self.lock();
         inside.modules.clear();
         inside.debug_folders = Some(folders);
+    }
+
+    /// Where libdebuginfod keeps what was fetched; `None`: it is not looked into.
+    pub fn debuginfod_cache(&self) -> Option<PathBuf> {
+        self.lock().debuginfod_cache.clone()
+    }
+
+    /// Sets it. What lacked debug info looks for it anew when it is next opened.
+    pub fn set_debuginfod_cache(&self, folder: Option<PathBuf>) {
+        let mut inside = self.lock();
+        if inside.debuginfod_cache != folder {
+            inside.modules.clear();
+            inside.debuginfod_cache = folder;
+        }
+    }
+
+    /// What the modules lack whose debug info was looked for in vain.
+    pub fn lacking(&self) -> Vec<Lacking> {
+        let modules: Vec<Arc<Module>> = self.lock().modules.values().flatten().cloned().collect();
+        modules.iter().filter_map(|module| module.lacks()).collect()
+    }
+
+    /// Has the modules that lack this file look for it anew when they are next opened.
+    pub fn forget_lacking(&self, build_id: &str) {
+        let lacks = |module: &Module| module.lacks().is_some_and(|lacking| lacking.build_id == build_id);
+        self.lock().modules.retain(|_, module| !module.as_ref().is_ok_and(|module| lacks(module)));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {

@@ -54,7 +54,7 @@ impl Process {
             let Some(hit) = self.rules.catches.count(number) else { continue };
             if first.is_none() {
                 first = Some(number);
-                self.parted = hit.last.map(|commands| (number, commands));
+                self.parted = hit.last.map(|commands| (number, commands)).into_iter().collect();
             }
         }
         first
@@ -168,6 +168,29 @@ impl Process {
             }
         }
         self.gather(Instant::now(), Why::Interrupt);
+    }
+
+    /// For a process about to be let go: where every thread stands in a call of its own, one is taken out of it, so that it can
+    /// make those that take back what was lent to the process.
+    pub(super) fn leave_a_call(&mut self) {
+        if self.thread_for_calls().is_ok() {
+            return;
+        }
+        let in_calls = self.threads.iter().filter(|(_, thread)| thread.state == State::Stopped(Stop::Syscall));
+        // One at the return has made its call; one at the entry makes it now instead of a moment later.
+        let Some((&tid, thread)) = in_calls.min_by_key(|(_, thread)| thread.is_at_entry()) else { return };
+        if thread.is_at_entry() && self.tracer.cont_to_syscall(tid, None).is_ok() {
+            self.threads.entry(tid).and_modify(|thread| thread.state = State::Stopping { late: false });
+            // ESRCH: it was killed, and its end is waited for.
+            let _ = self.tracer.interrupt(tid);
+            let metronome = self.metronome.clone();
+            let _beating = metronome.start();
+            self.gather(Instant::now(), Why::Interrupt);
+        }
+        if self.state_of(tid) == Some(State::Stopped(Stop::Syscall)) {
+            // An error: it was killed, or its process sleeps in the kernel. What was lent stays, and does no harm.
+            let _ = self.settle(tid);
+        }
     }
 
     /// While the process is held: a thread that was killed stops once more before it ends, where ends are caught. It is

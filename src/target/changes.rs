@@ -85,9 +85,10 @@ impl Process {
             return;
         }
         let mut to_look = None;
-        for _ in 0..MOST_CHANGES {
+        for taken in 0..MOST_CHANGES {
+            let called = taken > Walks::FEW && self.rules.is_called();
             // A hit that no copy helps past holds all threads, and others may be waiting already: commands come in between.
-            if !matches!(self.phase, Phase::Running) || now.elapsed() > LONGEST_ROUND {
+            if !matches!(self.phase, Phase::Running) || now.elapsed() > LONGEST_ROUND || called {
                 break;
             }
             match self.next_change(&mut to_look) {
@@ -103,7 +104,7 @@ impl Process {
 
     /// A thread that has met a breakpoint and was let on tends to meet it again soon. It is waited for by waitid(2) itself, for
     /// a beat: the two then share one processor, and wake each other for half of what a descriptor costs. Others are
-    /// looked at in between.
+    /// looked at in between. A command that waits comes before the next hit.
     fn chase(&mut self, tid: Tid) {
         const LONGEST: Duration = Duration::from_millis(10);
         /// Where there are many threads the others are looked at after so many hits.
@@ -111,7 +112,7 @@ impl Process {
         let begin = Instant::now();
         let metronome = self.metronome.clone();
         let _beating = metronome.start();
-        while begin.elapsed() < LONGEST && matches!(self.phase, Phase::Running) {
+        while begin.elapsed() < LONGEST && matches!(self.phase, Phase::Running) && !self.rules.is_called() {
             let Ok(Some(report)) = wait::look_until_beat(tid) else { return };
             let passed = self.steering.passed;
             self.take_change(tid, report);

@@ -175,6 +175,7 @@ impl Error {
             Error::NoDebugRegister(_) => {
                 "clear or disable a watchpoint or hbreak; one of them covers 8 aligned bytes".into()
             }
+            Error::NoCalls { .. } => "another thread may be able to: thread N syscall …".into(),
             Error::TooManyBreakpoints(_) => "clear some".into(),
             Error::NotText { .. } | Error::NotWatchable(_) => "maps lists what is mapped where".into(),
             Error::WillNotDie(_) => "it ends as soon as the kernel lets the thread go".into(),

@@ -46,6 +46,7 @@ mod step_code;
 mod syscalls;
 mod thread;
 mod trap_flag;
+mod vsyscall;
 
 pub use attach::{AttachFacts, attach, refusal};
 pub use breakpoints::{

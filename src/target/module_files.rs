@@ -69,6 +69,10 @@ impl Files for Tree {
         self.store.debug_folders()
     }
 
+    fn debuginfod_cache(&self) -> Option<PathBuf> {
+        self.store.debuginfod_cache()
+    }
+
     fn remembered(&self, name: &str) -> Option<Bytes> {
         let map = CacheFolder::open(&cache_folder::place()?, CACHE).ok()?.read(name).ok()?;
         Some(Arc::new(map))

@@ -73,8 +73,8 @@ pub struct Process {
     pub(super) steering: Steering,
     /// What threads met while all were being stopped, and nobody has been told yet.
     pub(super) unreported: VecDeque<(Tid, Why)>,
-    /// The number and commands of a temporary breakpoint or catchpoint that has gone with the last stop.
-    pub(super) parted: Option<(u32, Vec<String>)>,
+    /// The numbers and commands of temporary breakpoints or a catchpoint that have gone with the last stop.
+    pub(super) parted: Vec<(u32, Vec<String>)>,
     /// Its memory, once it has been asked for.
     pub(super) memory: RefCell<Option<Rc<Memory>>>,
     pub(super) next_number: u32,
@@ -113,7 +113,7 @@ impl Process {
             copy: None,
             steering: Steering::default(),
             unreported: VecDeque::new(),
-            parted: None,
+            parted: Vec::new(),
             gadgets: Cell::new(None),
             memory: RefCell::new(None),
             next_number: 1,

@@ -56,6 +56,9 @@ impl Process {
         };
         self.drop_copy();
         let traps = self.traps();
+        if self.steering.shield.is_some() {
+            self.leave_a_call();
+        }
         self.clear_steering();
         self.leave_entries();
         if matches!(self.phase, Phase::Ended { .. }) {

@@ -56,17 +56,30 @@ impl Process {
         }
     }
 
-    /// The breakpoint or catchpoint that a stop is of, and what is to be run at it; none there is nothing.
-    pub fn commands_at(&self, why: &Why) -> Option<(u32, Vec<String>)> {
+    /// What was met together with the breakpoint that is told, that one first.
+    pub(super) fn met_with(&self, number: u32) -> Vec<u32> {
+        let together = &self.steering.together;
+        if together.first() == Some(&number) { together.clone() } else { vec![number] }
+    }
+
+    /// The breakpoints or the catchpoint that a stop is of, and what is to be run at each; nothing where nothing is.
+    pub fn commands_at(&self, why: &Why) -> Vec<(u32, Vec<String>)> {
         let (Why::Breakpoint { number } | Why::Watchpoint { number, .. } | Why::Catch { catchpoint: number, .. }) =
             *why
         else {
-            return None;
+            return Vec::new();
         };
-        let gone = self.parted.clone().filter(|(parted, _)| *parted == number);
-        let breakpoint = self.breakpoints().iter().find(|one| one.number == number).map(|one| one.commands.clone());
+        let of = |number: &u32| Some((*number, self.commands_of(*number)?));
+        let all: Vec<(u32, Vec<String>)> = self.met_with(number).iter().filter_map(of).collect();
+        if all.iter().any(|(_, commands)| !commands.is_empty()) { all } else { Vec::new() }
+    }
+
+    /// What is to be run at one, which may have gone with the stop.
+    fn commands_of(&self, number: u32) -> Option<Vec<String>> {
+        let gone = self.parted.iter().find(|(parted, _)| *parted == number).map(|(_, commands)| commands.clone());
+        let there = || self.breakpoints().iter().find(|one| one.number == number).map(|one| one.commands.clone());
         let caught = || self.rules.catches.list().into_iter().find(|one| one.number == number).map(|one| one.commands);
-        gone.or_else(|| Some((number, breakpoint.or_else(caught)?))).filter(|(_, commands)| !commands.is_empty())
+        gone.or_else(there).or_else(caught)
     }
 
     /// Threads that were asked to stop and sleep in the kernel.

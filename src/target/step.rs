@@ -162,6 +162,9 @@ impl Process {
             thread.for_godbg = false;
         });
         if signal.is_none() {
+            if self.step_vsyscall(tid, before)? {
+                return Ok(Made::Instruction);
+            }
             self.enter_copy(tid, before);
         }
         let was_at_entry = self.threads.get(&tid).is_some_and(Thread::is_at_entry);

@@ -10,9 +10,16 @@ use godbg::symbols::{Module, NameKind, NamePattern, NoFiles};
 /// Names are shown to a visitor that has enough after so many.
 const NAMES: usize = 300;
 
-/// Asks.
+/// Asks a file, if it is one.
+#[allow(dead_code)] // Not by all targets.
 pub fn everything(bytes: Vec<u8>) {
-    let Ok(module) = Module::read("fuzzed", Arc::new(bytes), Arc::new(NoFiles)) else { return };
+    if let Ok(module) = Module::read("fuzzed", Arc::new(bytes), Arc::new(NoFiles)) {
+        all_of(&module);
+    }
+}
+
+/// Asks a module.
+pub fn all_of(module: &Module) {
     let _ = module.facts();
     let code = module.segments().first().map_or(0x40_1000, |segment| segment.start.0);
     let edges = [0, 1, u64::MAX, i64::MAX as u64];
@@ -20,7 +27,7 @@ pub fn everything(bytes: Vec<u8>) {
     let mut scratch = Scratch::default();
     for addr in addresses {
         let _ = (module.symbol_at(addr), module.frames_at(addr));
-        unwind(&module, addr, &mut scratch);
+        unwind(module, addr, &mut scratch);
         if let Some(go) = module.go() {
             let _ = go.stack_rule(addr);
         }

@@ -34,6 +34,22 @@ fn a_hit_stops_before_the_instruction_and_every_call_is_told() {
     this.leave();
 }
 
+/// The thread stands behind the int3 when it is looked at; the program counter is where the breakpoint is all the same.
+#[test]
+fn conditions_and_tracepoints_see_the_breakpoints_own_program_counter() {
+    let mut this = Steered::start("calls", &["1"]);
+    let work = this.at(calls::WORK);
+    let at = work.trim_start_matches('*');
+    this.ask(&format!("break {work} if $pc == {at}\nignore 1 {ENDLESS}\nbreak {work} if $rip != {at}"));
+    this.ask(&format!("trace {work} $pc - {at}\ncontinue &"));
+    let from = this.godbg.output().len();
+    this.grant(CALLS, 10, 1);
+    let said = this.ask_since(from, "interrupt");
+    assert_eq!((this.hits(1), this.hits(2), this.hits(3)), (10, 0, 10));
+    assert_eq!(said.matches(" = 0 (0x0)").count(), 10, "{said}");
+    this.leave();
+}
+
 #[test]
 fn two_threads_in_one_breakpoint_are_told_one_after_the_other() {
     let (threads, each) = (4, 25);

@@ -186,6 +186,12 @@ fn while_cores_are_taken() {
     kill_often(100, start_sleeper, |_| Undoer::Guardian, cores);
 }
 
+/// To fork much memory takes so long that the guardian comes while it is being done.
+#[test]
+fn while_a_large_process_is_copied() {
+    kill_often(40, || Some(Fixture::start("corefile", &["200"])), |_| Undoer::Guardian, cores);
+}
+
 #[test]
 fn while_calls_are_made() {
     kill_often(100, start_sleeper, |_| Undoer::Guardian, calls);

@@ -11,7 +11,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("kernel", &["addr"]),
     ("symbols", &["addr"]),
     ("target", &["addr", "kernel", "symbols"]),
-    ("session", &["addr", "kernel::own", "target", "symbols"]),
+    ("fetch", &["kernel::own", "kernel::file_map", "symbols"]),
+    ("session", &["addr", "kernel::own", "target", "symbols", "fetch"]),
     ("commands", &["addr", "session", "target", "symbols"]),
     ("shell", &["addr", "kernel::own", "session", "commands", "target"]),
 ];

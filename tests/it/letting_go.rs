@@ -1,6 +1,7 @@
 //! Every way out of godbg with breakpoints and watchpoints in force: nothing of them is left, and the target goes on.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -28,7 +29,30 @@ fn both(leave: impl Fn(&mut Steered)) {
         }
         leave(&mut this);
         this.traces.assert_none();
+        assert!(!guardian_log(&this).exists(), "the guardian had to do it");
         this.target.assert_grows(calls::CALLS, 100);
+        this.target.assert_beats();
+        assert_eq!(this.target.get(calls::WRONG), 0);
+    }
+}
+
+/// Where a guardian says what it has undone.
+fn guardian_log(this: &Steered) -> PathBuf {
+    this.traces.state().join("godbg/guardian.log")
+}
+
+/// Every thread stands in a call of its own then, at its entry or its return: one has to leave it to give back what was lent.
+#[test]
+fn from_system_calls_that_are_caught() {
+    for stops in 1..8 {
+        let mut this = Steered::start("calls", &["1"]);
+        let work = this.at(calls::WORK);
+        this.ask(&format!("break {work}\ncatch syscall\n{}", "continue\n".repeat(stops)));
+        let said = this.ask("detach");
+        assert!(said.contains("detached"), "{said}");
+        this.traces.assert_none();
+        assert!(!guardian_log(&this).exists(), "after {stops} stops the guardian had to do it");
+        this.grant((calls::QUOTA, calls::DONE), 3, 1);
         this.target.assert_beats();
         assert_eq!(this.target.get(calls::WRONG), 0);
     }

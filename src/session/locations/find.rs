@@ -78,6 +78,9 @@ pub fn resolve_spots(session: &Session, locations: &Locations, text: &str) -> Re
         Spec::Address(inner) => return expression(session, locations, text, &inner, 1),
         spec => spec,
     };
+    if let Spec::FileLine(_, 0) = spec {
+        return Err(Failure::hinted("there is no line 0: lines are counted from 1", HINT));
+    }
     let location = match &spec {
         Spec::FileLine(file, line) => format!("{file}:{line}"),
         _ => text.to_owned(),

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod functions;
+mod gdb_index;
 mod lines;
 mod sections;
 mod split;

@@ -30,7 +30,12 @@ const IDS: &[SectionId] = &[
 
 /// The debug sections of one file. Cheap to clone.
 #[derive(Clone)]
-pub struct Sections(Arc<Vec<(SectionId, Section)>>);
+pub struct Sections(Arc<Inside>);
+
+struct Inside {
+    sections: Vec<(SectionId, Section)>,
+    gdb_index: Option<Section>,
+}
 
 impl Sections {
     /// Those of a program or of separate debug info; `None` without `.debug_info`.
@@ -51,12 +56,17 @@ impl Sections {
         let read = |id: &SectionId| Some((*id, elf.section(name(*id)?)?));
         let sections: Vec<_> = parallel::map(IDS, read).into_iter().flatten().collect();
         let has_info = sections.iter().any(|(id, section)| *id == SectionId::DebugInfo && !section.is_empty());
-        has_info.then(|| Sections(Arc::new(sections)))
+        has_info.then(|| Sections(Arc::new(Inside { sections, gdb_index: elf.section(".gdb_index") })))
+    }
+
+    /// `.gdb_index`, which is none of DWARF's; empty if it is not there.
+    pub fn gdb_index(&self) -> &[u8] {
+        self.0.gdb_index.as_deref().unwrap_or_default()
     }
 
     /// One of them; empty if it is not there.
     pub fn get(&self, id: SectionId) -> Reader<'_> {
-        let section = self.0.iter().find(|(one, _)| *one == id);
+        let section = self.0.sections.iter().find(|(one, _)| *one == id);
         EndianSlice::new(section.map_or(&[], |(_, section)| section), LittleEndian)
     }
 

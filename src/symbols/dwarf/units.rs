@@ -11,7 +11,7 @@ use super::attributes::Attributes;
 use super::functions::Functions;
 use super::lines::{self, Lines};
 use super::sections::Sources;
-use super::{Dwarf, Reader, split};
+use super::{Dwarf, Reader, gdb_index, split};
 
 /// The debug info of a file, as far as it has been read.
 pub struct Loaded<'a> {
@@ -25,6 +25,8 @@ pub struct Loaded<'a> {
     skeleton: Option<Unit<Reader<'a>>>,
     code: Vec<Range<u64>>,
     cover: OnceLock<Cover>,
+    /// What `.gdb_index` says of it.
+    noted: OnceLock<Cover>,
 }
 
 /// One unit.
@@ -33,11 +35,15 @@ pub struct Slot<'a> {
     pub offset: usize,
     /// The offset after it.
     pub end: usize,
+    /// Whether it holds but types (DWARF 5, 3.1.4).
+    is_of_types: bool,
     state: OnceLock<Option<Box<State<'a>>>>,
 }
 
 struct State<'a> {
     unit: Unit<Reader<'a>>,
+    /// The ranges of its root.
+    ranges: OnceLock<Vec<(u64, u64)>>,
     functions: OnceLock<Functions>,
     lines: OnceLock<Lines>,
     split: OnceLock<Option<Dwarf>>,
@@ -52,7 +58,8 @@ impl<'a> Loaded<'a> {
             None => (own, None),
         };
         let units = slots(&dwarf);
-        Loaded { sources, dwarf, units, shared: OnceLock::new(), skeleton, code, cover: OnceLock::new() }
+        let (shared, cover, noted) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Loaded { sources, dwarf, units, shared, skeleton, code, cover, noted }
     }
 
     /// How many units there are.
@@ -74,6 +81,16 @@ impl<'a> Loaded<'a> {
     pub fn version(&self, unit: usize) -> Option<u16> {
         let header = self.dwarf.unit_header(DebugInfoOffset(self.units.get(unit)?.offset)).ok()?;
         Some(header.version())
+    }
+
+    /// Whether a unit holds but types, and no code.
+    pub fn is_of_types(&self, unit: usize) -> bool {
+        self.units.get(unit).is_some_and(|slot| slot.is_of_types)
+    }
+
+    /// The unit that begins at an offset of `.debug_info`.
+    pub fn unit_from(&self, offset: usize) -> Option<usize> {
+        self.units.binary_search_by_key(&offset, |slot| slot.offset).ok()
     }
 
     /// The unit that holds an offset of `.debug_info`.
@@ -118,15 +135,44 @@ impl<'a> Loaded<'a> {
 
     /// The unit that covers an address.
     pub fn unit_at(&self, addr: u64) -> Option<usize> {
-        self.cover().find(addr).map(|unit| unit as usize)
+        self.noted_at(addr).or_else(|| self.cover().find(addr).map(|unit| unit as usize))
     }
 
     /// The units that cover a part of a range.
     pub fn units_over(&self, range: &Range<u64>) -> Vec<usize> {
-        let mut units: Vec<usize> = self.cover().within(range).map(|unit| unit as usize).collect();
-        units.sort_unstable();
-        units.dedup();
-        units
+        let sorted = |cover: &Cover| {
+            let mut units: Vec<usize> = cover.within(range).map(|unit| unit as usize).collect();
+            units.sort_unstable();
+            units.dedup();
+            units
+        };
+        let noted = self.noted().map(sorted).filter(|units| self.cover_all(units, range));
+        noted.unwrap_or_else(|| sorted(self.cover()))
+    }
+
+    /// The unit that `.gdb_index` names for an address, if it covers it.
+    fn noted_at(&self, addr: u64) -> Option<usize> {
+        let unit = self.noted()?.find(addr)? as usize;
+        self.ranges(unit).iter().any(|(begin, end)| *begin <= addr && addr < *end).then_some(unit)
+    }
+
+    /// What `.gdb_index` says, as long as the units have not been asked: it spares that.
+    fn noted(&self) -> Option<&Cover> {
+        if self.cover.get().is_some() {
+            return None;
+        }
+        let read = || Cover::new(gdb_index::ranges(self.sources.own.gdb_index(), |offset| self.unit_from(offset)));
+        Some(self.noted.get_or_init(read))
+    }
+
+    /// Whether every address of a range belongs to one of some units.
+    fn cover_all(&self, units: &[usize], range: &Range<u64>) -> bool {
+        let touches = |part: &&(u64, u64)| part.0 < range.end && range.start < part.1;
+        let mut parts: Vec<(u64, u64)> =
+            units.iter().flat_map(|unit| self.ranges(*unit).iter().filter(touches)).copied().collect();
+        parts.sort_unstable();
+        let reach = |reach: u64, part: &(u64, u64)| if part.0 <= reach { reach.max(part.1) } else { reach };
+        parts.iter().fold(range.start, reach) >= range.end
     }
 
     /// The line table of a unit.
@@ -279,7 +325,9 @@ impl<'a> Loaded<'a> {
             has_ranges[*unit as usize] = true;
         }
         let others: Vec<usize> = (0..self.units.len()).filter(|unit| !has_ranges[*unit]).collect();
-        ranges.extend(parallel::map(&others, |unit| self.root_ranges(*unit)).concat());
+        for (unit, found) in others.iter().zip(parallel::map(&others, |unit| self.root_ranges(*unit))) {
+            ranges.extend(found.into_iter().map(|(begin, end)| (begin, end, *unit as u32)));
+        }
         ranges
     }
 
@@ -287,9 +335,7 @@ impl<'a> Loaded<'a> {
         let mut ranges: Vec<(u64, u64, u32)> = Vec::new();
         let mut headers = self.dwarf.debug_aranges.headers();
         while let Ok(Some(header)) = headers.next() {
-            let Ok(unit) = self.units.binary_search_by_key(&header.debug_info_offset().0, |slot| slot.offset) else {
-                continue;
-            };
+            let Some(unit) = self.unit_from(header.debug_info_offset().0) else { continue };
             let mut entries = header.entries();
             while let Ok(Some(entry)) = entries.next_raw() {
                 let (begin, end) = (entry.address(), entry.address().saturating_add(entry.length()));
@@ -303,8 +349,13 @@ impl<'a> Loaded<'a> {
         ranges
     }
 
+    /// The ranges of a unit's root, kept.
+    fn ranges(&self, unit: usize) -> &[(u64, u64)] {
+        self.state(unit).map_or(&[], |state| state.ranges.get_or_init(|| self.root_ranges(unit)))
+    }
+
     /// The ranges of a unit's root.
-    fn root_ranges(&self, unit: usize) -> Vec<(u64, u64, u32)> {
+    fn root_ranges(&self, unit: usize) -> Vec<(u64, u64)> {
         let Some(state) = self.state(unit) else { return Vec::new() };
         let Ok(entry) = state.unit.entry(state.unit.header.root_offset()) else { return Vec::new() };
         if !matches!(entry.tag(), gimli::DW_TAG_compile_unit | gimli::DW_TAG_skeleton_unit) {
@@ -316,13 +367,14 @@ impl<'a> Loaded<'a> {
             // Compilers of old gave a unit no ranges; its lines tell.
             ranges = self.lines(unit).extents().collect();
         }
-        ranges.into_iter().map(|(begin, end)| (begin, end, unit as u32)).collect()
+        ranges
     }
 }
 
 impl<'a> State<'a> {
     fn new(unit: Unit<Reader<'a>>) -> State<'a> {
-        State { unit, functions: OnceLock::new(), lines: OnceLock::new(), split: OnceLock::new() }
+        let (ranges, functions) = (OnceLock::new(), OnceLock::new());
+        State { unit, ranges, functions, lines: OnceLock::new(), split: OnceLock::new() }
     }
 }
 
@@ -332,7 +384,8 @@ fn slots<'a>(dwarf: &gimli::Dwarf<Reader<'a>>) -> Vec<Slot<'a>> {
     while let Ok(Some(header)) = units.next() {
         let Some(offset) = header.debug_info_offset() else { continue };
         let end = offset.0.saturating_add(header.length_including_self());
-        slots.push(Slot { offset: offset.0, end, state: OnceLock::new() });
+        let is_of_types = matches!(header.type_(), gimli::UnitType::Type { .. } | gimli::UnitType::SplitType { .. });
+        slots.push(Slot { offset: offset.0, end, is_of_types, state: OnceLock::new() });
     }
     slots
 }

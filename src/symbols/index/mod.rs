@@ -1,12 +1,15 @@
 //! All names of a file: functions with every instance, variables, types. Built by all processors when a name is first looked
 //! up, and kept for another time. Knows no process.
 //!
-//! `.debug_names` and `.gdb_index` are not read: few files have them, both lack inlined calls' places, and whoever made them
-//! may have left names out (DWARF 5, 6.1.1.1). One reading of the entries themselves serves all files.
+//! What others have made is used as far as it can be believed: `.debug_names` by LLVM tells which units to read for a name
+//! (`listed`). It lacks where inlined calls are, and the names of gdb's and of `.gdb_index` may lack such calls at all, so that
+//! the entries themselves are read in any case; `.gdb_index` serves for addresses (`dwarf/gdb_index`).
 
 mod collect;
 mod flat;
+mod listed;
 mod narrow;
+mod strings;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;

@@ -1,7 +1,6 @@
-//! Which units may hold a name, without reading them: those whose bytes hold the offset of a string with it. Strings stand in
-//! `.debug_str`, and units name them by their offsets (DW_FORM_strp), so that two searches through bytes tell.
-
-use std::collections::BTreeSet;
+//! Which units may hold a name, without reading them: those that a table of names lists for it, and of units without one those
+//! whose bytes hold the offset of a string with it. Strings stand in `.debug_str`, and units name them by their offsets
+//! (DW_FORM_strp), so that two searches through bytes tell.
 
 use aho_corasick::AhoCorasick;
 use gimli::SectionId;
@@ -9,9 +8,11 @@ use gimli::SectionId;
 use super::super::dwarf::{Dwarf, Loaded};
 use super::super::parallel;
 use super::collect;
+use super::listed::Listed;
+use super::strings::Strings;
 
-/// With more strings than that nearly all units are named, and the search is slower than reading them.
-const MOST_STRINGS: usize = 64;
+/// With more names than that nearly all units are named, and the search is slower than reading them.
+const MOST_NAMES: usize = 128;
 /// The same of entries that other units may refer to.
 const MOST_ENTRIES: usize = 512;
 
@@ -22,56 +23,61 @@ pub fn units_with(dwarf: &Dwarf, literal: &str) -> Option<Vec<usize>> {
         if loaded.sources.shared.is_some() {
             return None;
         }
-        let strings = offsets(loaded.sources.own.get(SectionId::DebugStr).slice(), literal)?;
-        let mut patterns: Vec<Vec<u8>> = strings.iter().map(|offset| offset.to_le_bytes().to_vec()).collect();
-        patterns.push(literal.as_bytes().to_vec());
-        let finder = AhoCorasick::new(&patterns).ok()?;
-        let info = loaded.sources.own.get(SectionId::DebugInfo);
-        let indirect = loaded.sources.own.get(SectionId::DebugStrOffsets);
-        let listed = hits(&finder, indirect.slice());
-        let units: Vec<usize> = (0..loaded.unit_count()).collect();
-        let may_hold = |unit: &usize| {
-            let bytes = info.slice().get(loaded.extent(*unit)).unwrap_or_default();
-            finder.is_match(bytes) || loaded.is_skeleton(*unit) || lists(loaded, *unit, &listed)
-        };
-        let chosen = chosen(&units, may_hold);
-        if !loaded.refers_far() {
-            return Some(chosen);
+        let strings = Strings::holding(loaded.sources.own.get(SectionId::DebugStr).slice(), literal)?;
+        let listed = Listed::read(loaded, &|offset| strings.is_in_name_at(offset));
+        let has_to_be_searched = |unit: &usize| !listed.vouches(*unit) && !loaded.is_of_types(*unit);
+        let others: Vec<usize> = (0..loaded.unit_count()).filter(has_to_be_searched).collect();
+        let named = sorted(listed.named().collect());
+        if others.is_empty() {
+            return Some(named);
         }
-        // Other units may hold inlined calls of the functions that these name: by the offsets of their entries.
-        let named = parallel::map(&chosen, |unit| collect::offsets_of(loaded, *unit, literal)).concat();
-        if named.is_empty() || named.len() > MOST_ENTRIES {
-            return named.is_empty().then_some(chosen);
-        }
-        let patterns: Vec<[u8; 4]> = named.iter().map(|offset| offset.to_le_bytes()).collect();
-        let finder = AhoCorasick::new(&patterns).ok()?;
-        let is_known = |unit: &usize| chosen.binary_search(unit).is_ok();
-        let refers = |unit: &usize| {
-            is_known(unit) || finder.is_match(info.slice().get(loaded.extent(*unit)).unwrap_or_default())
-        };
-        Some(self::chosen(&units, refers))
+        let mut chosen = named_in(loaded, literal, &strings, &others)?;
+        chosen = sorted([chosen, named].concat());
+        Some(if loaded.refers_far() {
+            sorted([referring(loaded, literal, &chosen, &others)?, chosen].concat())
+        } else {
+            chosen
+        })
     })
+}
+
+/// Of some units those whose bytes hold a name.
+fn named_in(loaded: &Loaded<'_>, literal: &str, strings: &Strings<'_>, units: &[usize]) -> Option<Vec<usize>> {
+    let offsets = strings.names(MOST_NAMES)?.into_iter().map(u32::try_from).collect::<Result<Vec<u32>, _>>().ok()?;
+    let mut patterns: Vec<Vec<u8>> = offsets.iter().map(|offset| offset.to_le_bytes().to_vec()).collect();
+    patterns.push(literal.as_bytes().to_vec());
+    let finder = AhoCorasick::new(&patterns).ok()?;
+    let info = loaded.sources.own.get(SectionId::DebugInfo);
+    let indirect = loaded.sources.own.get(SectionId::DebugStrOffsets);
+    let listed = hits(&finder, indirect.slice());
+    let may_hold = |unit: &usize| {
+        let bytes = info.slice().get(loaded.extent(*unit)).unwrap_or_default();
+        finder.is_match(bytes) || loaded.is_skeleton(*unit) || lists(loaded, *unit, &listed)
+    };
+    Some(chosen(units, may_hold))
+}
+
+/// Of some units those that may hold inlined calls of functions that units with the name have: by the offsets of their entries.
+fn referring(loaded: &Loaded<'_>, literal: &str, with: &[usize], units: &[usize]) -> Option<Vec<usize>> {
+    let named = parallel::map(with, |unit| collect::offsets_of(loaded, *unit, literal)).concat();
+    if named.is_empty() || named.len() > MOST_ENTRIES {
+        return named.is_empty().then(Vec::new);
+    }
+    let patterns: Vec<[u8; 4]> = named.iter().map(|offset| offset.to_le_bytes()).collect();
+    let finder = AhoCorasick::new(&patterns).ok()?;
+    let info = loaded.sources.own.get(SectionId::DebugInfo);
+    Some(chosen(units, |unit| finder.is_match(info.slice().get(loaded.extent(*unit)).unwrap_or_default())))
+}
+
+fn sorted(mut units: Vec<usize>) -> Vec<usize> {
+    units.sort_unstable();
+    units.dedup();
+    units
 }
 
 fn chosen(units: &[usize], may_hold: impl Fn(&usize) -> bool + Sync) -> Vec<usize> {
     let chosen = parallel::map(units, may_hold);
     units.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(unit, _)| *unit).collect()
-}
-
-/// Where the strings that hold the literal begin; `None` if there are too many.
-fn offsets(strings: &[u8], literal: &str) -> Option<Vec<u32>> {
-    let finder = memchr::memmem::Finder::new(literal);
-    let pieces = parallel::pieces(strings.len(), 1 << 22);
-    let search = |piece: &std::ops::Range<usize>| {
-        let end = piece.end.saturating_add(literal.len() - 1).min(strings.len());
-        let text = strings.get(piece.start..end).unwrap_or_default();
-        let begin = |at: usize| memchr::memrchr(0, &strings[..piece.start + at]).map_or(0, |zero| zero + 1);
-        // A few more than too many are enough to know.
-        finder.find_iter(text).take(MOST_STRINGS * 4).map(begin).collect::<BTreeSet<usize>>()
-    };
-    let all: BTreeSet<usize> = parallel::map(&pieces, search).into_iter().flatten().collect();
-    let all: Vec<u32> = all.into_iter().map(u32::try_from).collect::<Result<_, _>>().ok()?;
-    (all.len() <= MOST_STRINGS).then_some(all)
 }
 
 fn hits(finder: &AhoCorasick, bytes: &[u8]) -> Vec<usize> {

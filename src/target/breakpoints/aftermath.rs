@@ -10,6 +10,7 @@ use crate::kernel::wait::Stop;
 use crate::target::inject::Saved;
 use crate::target::landing::{Landing, Stay};
 use crate::target::process::Process;
+use crate::target::thread::State;
 
 /// The words, counted from [`FIRST_FREE`]. The first is 1 while the others hold.
 const HOLDS: usize = FIRST_FREE;
@@ -123,6 +124,7 @@ impl Process {
     pub(super) fn mend_caller(&mut self, journal: &Journal) -> Option<LeftCopy> {
         let mut forked = None;
         if let Some(note) = CallNote::read(journal) {
+            self.leave_own_call(note.tid);
             // An error: it has ended. Elsewhere it runs on by itself: it was put back already, or it had no place to stay.
             if let Some(registers) = self.tracer.registers(note.tid).ok().filter(|now| note.landing.holds(now)) {
                 let made = registers.pc() != note.landing.call && note.number == arch::quiet_fork().0;
@@ -139,6 +141,16 @@ impl Process {
         let is_it = |(pid, inner): &(Pid, i32)| pid.0 == noted || Some(i64::from(*inner)) == forked;
         let found = proc::quiet_children(self.pid).into_iter().find(is_it);
         found.map(|(pid, inner)| LeftCopy { pid, inner })
+    }
+
+    /// A thread that was seized in the middle of the clone that it makes for godbg stands within the call: what that returns is
+    /// not in its registers yet, and would be written over those that are put back.
+    fn leave_own_call(&mut self, tid: Tid) {
+        let is_within = |stop: Stop| matches!(stop, Stop::Clone | Stop::Fork | Stop::Vfork | Stop::VforkDone);
+        if matches!(self.state_of(tid), Some(State::Stopped(stop)) if is_within(stop)) {
+            // An error: it has ended.
+            let _ = self.settle(tid);
+        }
     }
 
     fn holds_word(&self, at: RuntimeAddr, word: RuntimeAddr) -> bool {

@@ -85,7 +85,13 @@ fn jump(target: u64) -> Option<Instruction> {
 
 /// The bytes of some instructions at an address, and the offset of each.
 fn encode(instructions: &[Instruction], at: RuntimeAddr) -> Option<(Vec<u8>, Vec<u32>)> {
-    let block = InstructionBlock::new(instructions, at.0);
+    let mut instructions = instructions.to_vec();
+    for (index, instruction) in instructions.iter_mut().enumerate() {
+        // The encoder makes a branch to an instruction of the block one to its new place: `jmp $` would never leave the copy.
+        // What a branch goes to is kept as an address, so that each may claim to stand where nothing of the program's goes.
+        instruction.set_ip(at.0 + index as u64);
+    }
+    let block = InstructionBlock::new(&instructions, at.0);
     let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
     let result = BlockEncoder::encode(64, block, options).ok()?;
     Some((result.code_buffer, result.new_instruction_offsets))
@@ -175,6 +181,16 @@ mod tests {
         let branch = displace(&[0x74, 0x10], ORIGIN, SLOT_AT).expect("je");
         assert_eq!(text(&branch), ["je 0000000000401012h", "jmp 0000000000401002h"]);
         assert_eq!(branch.true_place(RuntimeAddr(SLOT_AT.0 + 6)), Some(TruePlace { pc: ORIGIN, unwind: 0 }));
+    }
+
+    #[test]
+    fn a_branch_to_itself_goes_to_the_original() {
+        let jump = displace(&[0xeb, 0xfe], ORIGIN, SLOT_AT).expect("jmp $");
+        assert_eq!(text(&jump), ["jmp 0000000000401000h"]);
+        let branch = displace(&[0x75, 0xfe], ORIGIN, SLOT_AT).expect("jne $");
+        assert_eq!(text(&branch), ["jne 0000000000401000h", "jmp 0000000000401002h"]);
+        let call = displace(&[0xe8, 0xfb, 0xff, 0xff, 0xff], ORIGIN, SLOT_AT).expect("call $");
+        assert_eq!(text(&call)[1], "jmp 0000000000401000h");
     }
 
     #[test]

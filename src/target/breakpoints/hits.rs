@@ -72,7 +72,9 @@ impl Process {
         if again == Some((at, sp)) {
             return Met::Pass(Past::Site(at, *registers));
         }
-        match self.judge(at, tid, registers, Kind::Software) {
+        // Conditions are of the instruction that is to be made, not of the one behind the int3.
+        let before = Registers { rip: at.0, ..*registers };
+        match self.judge(at, tid, &before, Kind::Software) {
             Some(why) => {
                 self.move_back(tid, info, registers, at);
                 Met::Stop(why)
@@ -110,9 +112,12 @@ impl Process {
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.for_godbg = true;
         }
-        let stops = numbers.into_iter().filter_map(|number| self.judge_debug(number, tid, registers));
+        let judged = |number| Some((number, self.judge_debug(number, tid, registers)?));
+        let stops: Vec<(u32, Why)> = numbers.into_iter().filter_map(judged).collect();
         // All are counted; the first is told.
-        stops.collect::<Vec<Why>>().first().map_or(Met::Pass(Past::On), |why| Met::Stop(*why))
+        let Some((_, why)) = stops.first() else { return Met::Pass(Past::On) };
+        self.steering.together = stops.iter().map(|(number, _)| *number).collect();
+        Met::Stop(*why)
     }
 
     fn judge_debug(&mut self, number: u32, tid: Tid, registers: &Registers) -> Option<Why> {
@@ -151,14 +156,17 @@ impl Process {
 
     /// Whether one of the breakpoints at an address, or a goal, stops the process. Counts all that are met.
     fn judge(&mut self, at: RuntimeAddr, tid: Tid, registers: &Registers, kind: Kind) -> Option<Why> {
-        let mut stop = None;
+        let mut met = Vec::new();
         for index in 0..self.steering.breakpoints.len() {
             if self.steering.breakpoints[index].is_at(at, tid, kind) && self.asks(index, tid, registers) {
-                stop = stop.or(Some(Why::Breakpoint { number: self.steering.breakpoints[index].number }));
+                met.push(self.steering.breakpoints[index].number);
             }
         }
-        let goal = self.steering.goals.iter().find(|goal| goal.is_met(at, tid, registers.sp()));
-        stop.or(goal.map(|goal| goal.why))
+        if let Some(number) = met.first().copied() {
+            self.steering.together = met;
+            return Some(Why::Breakpoint { number });
+        }
+        self.steering.goals.iter().find(|goal| goal.is_met(at, tid, registers.sp())).map(|goal| goal.why)
     }
 
     /// Whether one breakpoint stops the process for this thread. A condition that has no value stops it, and says so.

@@ -35,6 +35,8 @@ use crate::target::{Error, Why};
 pub(super) struct Steering {
     /// What people have set, by rising number.
     pub breakpoints: Vec<Breakpoint>,
+    /// Those that one thread has met with one instruction and that ask for its stop: the first is told.
+    pub together: Vec<u32>,
     /// Where a step or `finish` is to end.
     pub goals: Vec<Goal>,
     /// Where the dynamic linker comes by whenever it has mapped or unmapped files; met silently.

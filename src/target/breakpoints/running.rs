@@ -4,9 +4,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Steering;
 use super::hits::{Met, Past};
 use super::sites::INT3;
+use super::{Breakpoint, Steering};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::arch::Registers;
 use crate::kernel::memory::Memory;
@@ -116,12 +116,15 @@ impl Process {
 
     /// A temporary breakpoint is gone after its stop, and goals are.
     pub(in crate::target) fn after_stop_at(&mut self, why: Why) {
-        if let Why::Breakpoint { number } | Why::Watchpoint { number, .. } = why
-            && let Some(one) = self.steering.breakpoints.iter().find(|one| one.number == number && one.temporary)
-        {
-            self.parted = Some((number, one.commands.clone()));
-            // Removing one never needs more registers than there were.
-            let _ = self.remove_breakpoint(number);
+        if let Why::Breakpoint { number } | Why::Watchpoint { number, .. } = why {
+            let met = self.met_with(number);
+            let parts = |one: &&Breakpoint| one.temporary && met.contains(&one.number);
+            let parted = self.steering.breakpoints.iter().filter(parts);
+            self.parted = parted.map(|one| (one.number, one.commands.clone())).collect();
+            for number in self.parted.iter().map(|(number, _)| *number).collect::<Vec<u32>>() {
+                // Removing one never needs more registers than there were.
+                let _ = self.remove_breakpoint(number);
+            }
         }
         if !self.steering.goals.is_empty() {
             self.set_goals(Vec::new());

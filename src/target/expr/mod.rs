@@ -65,10 +65,14 @@ impl Expr {
         }
     }
 
-    /// If it is what stands in memory (`*(u32*)ADDR`, `{u8}ADDR`), the expression of its address: the type of that one's value
+    /// If it is one thing that stands in memory (`*(u32*)ADDR`, `{u8}ADDR`), the expression of its address: the type of that one's value
     /// points to it.
     pub fn as_address(&self) -> Option<Expr> {
         let [ops @ .., Op::Load] = &*self.ops else { return None };
+        // Only one branch of `A ? *B : *C` ends here.
+        if ops.iter().any(|op| matches!(*op, Op::Jump(target) if target as usize == self.ops.len())) {
+            return None;
+        }
         Some(Expr { ops: ops.into(), names: self.names.clone(), text: self.text.clone() })
     }
 
@@ -83,5 +87,7 @@ impl Expr {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

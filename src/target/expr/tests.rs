@@ -1,4 +1,4 @@
-//! Expressions against tables, against plain evaluation of random trees, and against random text.
+//! Expressions against tables and against random text.
 
 use super::types::Type;
 use super::*;
@@ -7,7 +7,7 @@ use crate::target::RegisterId;
 
 /// Registers, 256 bytes of memory at 0x1000, variables and modules that are known beforehand.
 #[derive(Default)]
-struct Sample {
+pub(super) struct Sample {
     reads: usize,
 }
 
@@ -213,6 +213,23 @@ fn symbols_are_looked_up_once() {
 }
 
 #[test]
+fn what_stands_in_memory_has_an_address() {
+    for (text, expected) in [
+        ("*(u32*)($rsp + 4)", Some(0x1014)),
+        ("((int*)0x1000)[2]", Some(0x1008)),
+        ("**(u64**)$rsp", Some(0x1716_1514_1312_1110)),
+        ("$rsp", None),
+        ("*$rsp + 1", None),
+        ("1 ? *$rsp : *0x1000", None),
+        ("*(1 ? $rsp : 0x1000)", Some(0x1010)),
+    ] {
+        let address = Expr::parse(text).expect(text).as_address();
+        let address = address.map(|address| address.eval(&mut Sample::default()).expect(text).bits());
+        assert_eq!(address, expected, "{text}");
+    }
+}
+
+#[test]
 fn assignments_say_what_goes_where() {
     let shown = |text: &str| match Assignment::parse(text) {
         Err(error) => error.to_string(),
@@ -258,10 +275,10 @@ fn assignments_say_what_goes_where() {
 }
 
 /// SplitMix64: the same numbers in every run.
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -269,94 +286,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
-    }
-}
-
-/// A random tree: its text, and its value by plain Rust. `None`: a division by zero. The value is a mathematical number
-/// and whether it is one of C's unsigned 64 bits.
-type Tree = (String, Option<(i128, bool)>);
-
-fn wrapped(number: i128, unsigned: bool) -> (i128, bool) {
-    (if unsigned { i128::from(number as u64) } else { i128::from(number as i64) }, unsigned)
-}
-
-fn leaf(random: &mut Random) -> Tree {
-    let number = random.next() >> random.below(64);
-    match random.below(5) {
-        0 => (format!("{number:#x}"), Some((number.into(), number > i64::MAX as u64))),
-        1 => (format!("{}", number % 100), Some(((number % 100).into(), false))),
-        2 => (format!("(u8){number}"), Some(((number as u8).into(), false))),
-        3 => (format!("(int){number:#b}"), Some(((number as i32).into(), false))),
-        _ => (format!("(u64)0{number:o}"), Some((number.into(), true))),
-    }
-}
-
-fn tree(random: &mut Random, depth: u32) -> Tree {
-    if depth == 0 || random.below(6) == 0 {
-        return leaf(random);
-    }
-    if random.below(4) == 0 {
-        let (text, value) = tree(random, depth - 1);
-        let sign = ["-", "~", "!", "+"][random.below(4) as usize];
-        let value = value.map(|(number, unsigned)| match sign {
-            "-" => wrapped(-number, unsigned),
-            "~" => wrapped(!number, unsigned),
-            "!" => (i128::from(number == 0), false),
-            _ => (number, unsigned),
-        });
-        return (format!("{sign}({text})"), value);
-    }
-    let ((left, a), (right, b)) = (tree(random, depth - 1), tree(random, depth - 1));
-    let signs = ["+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>", "<", "<=", ">", ">=", "&&", "||"];
-    let sign = signs[random.below(signs.len() as u64) as usize];
-    let text = format!("({left}) {sign} ({right})");
-    (text, plain(sign, a, b))
-}
-
-/// C's operators on mathematical numbers.
-fn plain(sign: &str, left: Option<(i128, bool)>, right: Option<(i128, bool)>) -> Option<(i128, bool)> {
-    let (a, a_unsigned) = left?;
-    match sign {
-        "&&" if a == 0 => return Some((0, false)),
-        "||" if a != 0 => return Some((1, false)),
-        _ => {}
-    }
-    let (b, b_unsigned) = right?;
-    let unsigned = a_unsigned || b_unsigned;
-    let ((c, _), (d, _)) = (wrapped(a, unsigned), wrapped(b, unsigned));
-    let count = (b as u64).min(64);
-    Some(match sign {
-        "+" => wrapped(c + d, unsigned),
-        "-" => wrapped(c - d, unsigned),
-        "*" => wrapped(c.wrapping_mul(d), unsigned),
-        "/" | "%" if d == 0 => return None,
-        "/" => wrapped(c / d, unsigned),
-        "%" => wrapped(c % d, unsigned),
-        "&" => wrapped(c & d, unsigned),
-        "|" => wrapped(c | d, unsigned),
-        "^" => wrapped(c ^ d, unsigned),
-        "<<" => wrapped(if count == 64 { 0 } else { i128::from((a as u64) << count) }, a_unsigned),
-        ">>" => wrapped(a >> count, a_unsigned),
-        "<" => ((c < d).into(), false),
-        "<=" => ((c <= d).into(), false),
-        ">" => ((c > d).into(), false),
-        ">=" => ((c >= d).into(), false),
-        _ => ((b != 0).into(), false),
-    })
-}
-
-#[test]
-fn random_trees_have_the_value_of_plain_evaluation() {
-    let mut random = Random(20_240_817);
-    for _ in 0..20_000 {
-        let (text, expected) = tree(&mut random, 4);
-        let got = Expr::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}")).eval(&mut Sample::default());
-        match expected {
-            Some((number, _)) => assert_eq!(got.map(Value::number), Ok(number), "{text}"),
-            None => assert!(matches!(got, Err(EvalError::DivisionByZero { .. })), "{text}: {got:?}"),
-        }
     }
 }
 

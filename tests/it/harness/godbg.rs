@@ -93,7 +93,17 @@ impl Godbg {
         let words: Vec<OsString> = before.iter().map(OsString::from).chain(self.words.iter().cloned()).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
-        for variable in ["NO_COLOR", "COLUMNS", "LINES", "GODBG_LOG", "RUST_BACKTRACE"] {
+        let of_debuginfod = [
+            "DEBUGINFOD_URLS",
+            "DEBUGINFOD_CACHE_PATH",
+            "DEBUGINFOD_TIMEOUT",
+            "DEBUGINFOD_MAXTIME",
+            "DEBUGINFOD_MAXSIZE",
+        ];
+        for variable in ["NO_COLOR", "COLUMNS", "LINES", "GODBG_LOG", "RUST_BACKTRACE", "XDG_CACHE_HOME"]
+            .into_iter()
+            .chain(of_debuginfod)
+        {
             command.env_remove(variable);
         }
         command.env("HOME", self.home.path()).env("XDG_STATE_HOME", self.home.path().join("state"));

@@ -1,6 +1,7 @@
 //! What the tests stand on: fixtures, the kernel as the oracle, and `godbg` behind pipes or on a terminal.
 
 pub mod binaries;
+pub mod debug_server;
 pub mod fixture;
 pub mod godbg;
 pub mod kernel;

@@ -1,0 +1,122 @@
+//! Where in `.debug_str` the names stand that hold some text. Linkers store a string that ends like another only once (`work` as
+//! the end of `homework`), so that a name may begin within a string. Knows no units.
+
+use std::ops::Range;
+
+use memchr::memmem::Finder;
+
+use super::super::parallel;
+
+/// What has more hits is not worth it.
+const MOST_HITS: usize = 1 << 20;
+/// The same where each hit is looked at.
+const MOST_LOOKS: usize = 1 << 16;
+/// Longer names are left out wherever names are read.
+const LONGEST_NAME: usize = 1 << 14;
+
+/// The strings that hold a literal.
+pub struct Strings<'a> {
+    text: &'a [u8],
+    literal: &'a str,
+    /// Where the literal stands, rising.
+    hits: Vec<usize>,
+}
+
+impl<'a> Strings<'a> {
+    /// Searches; `None` if there is far too much.
+    pub fn holding(text: &'a [u8], literal: &'a str) -> Option<Strings<'a>> {
+        let finder = Finder::new(literal);
+        let pieces = parallel::pieces(text.len(), 1 << 22);
+        let search = |piece: &Range<usize>| {
+            let end = piece.end.saturating_add(literal.len().saturating_sub(1)).min(text.len());
+            let part = text.get(piece.start..end).unwrap_or_default();
+            finder.find_iter(part).take(MOST_HITS).map(|at| piece.start + at).collect::<Vec<usize>>()
+        };
+        let hits = parallel::map(&pieces, search).concat();
+        (hits.len() < MOST_HITS).then_some(Strings { text, literal, hits })
+    }
+
+    /// Whether the name that begins at an offset holds the literal.
+    pub fn is_in_name_at(&self, offset: usize) -> bool {
+        let next = self.hits.get(self.hits.partition_point(|hit| *hit < offset));
+        let next = next.filter(|hit| **hit - offset <= LONGEST_NAME);
+        next.is_some_and(|hit| memchr::memchr(0, &self.text[offset..*hit]).is_none())
+    }
+
+    /// Where the names begin that may have the literal as a part; `None` if there are more than `most`.
+    pub fn names(&self, most: usize) -> Option<Vec<usize>> {
+        let mut begins = Vec::new();
+        if self.hits.len() > MOST_LOOKS {
+            return None;
+        }
+        for hit in &self.hits {
+            let first = hit.saturating_sub(LONGEST_NAME);
+            let string = memchr::memrchr(0, &self.text[first..*hit]).map_or(first, |zero| first + zero + 1);
+            self.names_around(string, *hit, &mut begins);
+            if begins.len() > most.saturating_mul(4) {
+                return None;
+            }
+        }
+        begins.sort_unstable();
+        begins.dedup();
+        (begins.len() <= most).then_some(begins)
+    }
+
+    /// The names that hold one hit: the linker's, which begin with `_` or `Z`, hold it anywhere; others as a word of its own.
+    fn names_around(&self, string: usize, hit: usize, begins: &mut Vec<usize>) {
+        let byte = |at: usize| self.text.get(at).copied().unwrap_or(0);
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        let is_linkers = |at: &usize| byte(*at) == b'_' || self.text[*at..].starts_with(b"ZN");
+        let ends_word = !is_word(byte(hit + self.literal.len()));
+        let begins_word = hit == string || !is_word(byte(hit - 1));
+        if is_linkers(&string) || (begins_word && ends_word) {
+            begins.push(string);
+        }
+        if string < hit {
+            // Names of the linker that another one ends with.
+            for head in [&b"_Z"[..], b"_RN", b"_RI"] {
+                begins.extend(memchr::memmem::find_iter(&self.text[string + 1..hit], head).map(|at| string + 1 + at));
+            }
+            if ends_word {
+                begins.push(hit);
+                begins.extend((byte(hit - 1) == b'~').then(|| hit - 1));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_begin_within_a_string() {
+        let text = b"\0homework\0_ZN3zoo4workEv\0work_more\0~work\0workwork\0a::work<int>\0";
+        let strings = Strings::holding(text, "work").expect("a few");
+        let at = |words: &str| memchr::memmem::find(text, words.as_bytes()).expect("in the text");
+        let names = strings.names(100).expect("a few");
+        let expected = [
+            at("work\0"),
+            at("_ZN3"),
+            at("~work"),
+            at("~work") + 1,
+            at("workwork") + 4,
+            at("a::work"),
+            at("work<int>"),
+        ];
+        assert_eq!(names, expected);
+        assert!(strings.names(6).is_none());
+        for (offset, holds) in [
+            (0, false),
+            (at("homework"), true),
+            (at("mework"), true),
+            (at("ork\0"), false),
+            (at("4work"), true),
+            (at("Ev"), false),
+            (text.len(), false),
+            (usize::MAX, false),
+        ] {
+            assert_eq!(strings.is_in_name_at(offset), holds, "{offset}");
+        }
+    }
+}
