@@ -79,7 +79,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         (Some(word), None) => Answer::OnThread(as_if_selected(cx, number(word)?, &args.command)?),
         (Some(word), Some(frames)) => {
             let id = number(word)?;
-            let row = one(cx, &frames, &|row| row.id == id, &format!("no goroutine {id}"))?;
+            let row = one(cx, &frames, Some(id), &|row| row.id == id, &format!("no goroutine {id}"))?;
             if args.command.is_empty() && is_held(cx) {
                 cx.session.select_goroutine(id)?;
             }
@@ -88,11 +88,14 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         (None, _) => {
             let (tid, parked) = (cx.session.selected(), cx.session.parked_goroutine());
             let missing = tid.map_or("no thread is selected".into(), |tid| format!("thread {tid} runs no goroutine"));
-            let is_it = |row: &GoroutineRow| match parked {
+            // Of a process that runs nobody knows before it is held.
+            let on_thread = tid.and_then(|tid| cx.session.goroutines_of(&[tid])?.pop()?);
+            let id = parked.or(on_thread);
+            let is_it = |row: &GoroutineRow| match id {
                 Some(id) => row.id == id,
                 None => row.thread.is_some() && row.thread == tid,
             };
-            Answer::One(Box::new(one(cx, &[], &is_it, &missing)?))
+            Answer::One(Box::new(one(cx, &[], id, &is_it, &missing)?))
         }
     };
     Ok(Outcome::Reply(Reply::new(answer)))
@@ -126,17 +129,26 @@ fn number(word: &str) -> anyhow::Result<u64> {
 }
 
 fn all(cx: &mut Context<'_>, options: &[String]) -> anyhow::Result<All> {
+    goroutines::answer(cx, &with_stacks(options)?)
+}
+
+fn with_stacks(options: &[String]) -> anyhow::Result<goroutines::Args> {
     let words: Vec<String> = std::iter::once("--stacks".to_owned()).chain(options.iter().cloned()).collect();
-    goroutines::answer(cx, &parse(&goroutines::COMMAND, &words)?)
+    parse(&goroutines::COMMAND, &words)
 }
 
 fn one(
     cx: &mut Context<'_>,
     options: &[String],
+    id: Option<u64>,
     is_it: &dyn Fn(&GoroutineRow) -> bool,
     missing: &str,
 ) -> anyhow::Result<One> {
-    let (row, pause_ms) = all(cx, options)?.into_row(is_it, missing)?;
+    let found = match id {
+        Some(id) => goroutines::answer_for(cx, &with_stacks(options)?, id)?,
+        None => all(cx, options)?,
+    };
+    let (row, pause_ms) = found.into_row(is_it, missing)?;
     Ok(One { pause_ms, goroutine: row })
 }
 

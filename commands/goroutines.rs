@@ -195,8 +195,13 @@ fn joined(words: &[String]) -> Vec<String> {
 
 /// What the command answers.
 pub(super) fn answer(cx: &mut Context<'_>, args: &Args) -> anyhow::Result<Answer> {
-    let depth = depth(args);
-    let found = cx.session.goroutines("goroutines", depth)?;
+    let found = cx.session.goroutines("goroutines", depth(args))?;
+    Ok(shown(found, args))
+}
+
+/// The same of one goroutine alone, of which no others are copied.
+pub(super) fn answer_for(cx: &mut Context<'_>, args: &Args, id: u64) -> anyhow::Result<Answer> {
+    let found = cx.session.goroutines("goroutine", depth(args).of(id))?;
     Ok(shown(found, args))
 }
 
@@ -210,8 +215,7 @@ pub(super) fn depth(args: &Args) -> Depth {
 
 /// Those that are wanted.
 pub(super) fn shown(found: Goroutines, args: &Args) -> Answer {
-    let Goroutines { process, version, held, all, unreadable } = found;
-    let total = all.len();
+    let Goroutines { process, version, held, all, total, unreadable } = found;
     let mut kept = filtered(all, &args.with, &args.without);
     let found = kept.len();
     let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustc_hash::FxHashMap;
@@ -18,7 +19,7 @@ use crate::session::command::{args, no_question, parse, reply};
 use crate::session::frame_rows::{EndRow, SharedFrames};
 use crate::session::page::{Page, Span, Style};
 use crate::session::stacks::{Stacks, ThreadStack};
-use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words};
+use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words, duration};
 use crate::target::stacks::NamedStack;
 
 pub(super) const COMMAND: Command = Command {
@@ -48,6 +49,9 @@ struct Args {
     /// So many frames of each
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     frames: Option<i64>,
+    /// So long from now
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    after: Option<Duration>,
     /// The process: its pid, a thread's tid, or its name
     #[arg(value_name = "PID|NAME")]
     process: Option<String>,
@@ -99,6 +103,9 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
     let args: Args = parse(&COMMAND, words)?;
     let own = backtrace::Args::first(args.frames);
     let of_goroutines = goroutine_args(&args)?;
+    if let Some(after) = args.after {
+        cx.session.wait_until(Some(Instant::now() + after), || false)?;
+    }
     let attached = cx.session.current().is_some();
     let answer = match args.process {
         None if attached => match &of_goroutines {

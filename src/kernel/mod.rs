@@ -19,6 +19,7 @@ pub mod pagemap;
 pub mod proc;
 pub mod ptrace;
 pub mod regions;
+pub mod room;
 pub mod signal;
 pub mod spawn;
 pub mod start;

@@ -122,8 +122,7 @@ impl Session {
         self.take_in_fetched();
         self.mind_the_leash();
         if wakeup.request.is_some() {
-            self.request = wakeup.request;
-            self.requested = Instant::now();
+            self.note_request(wakeup.request);
         }
         Ok(())
     }
@@ -187,8 +186,15 @@ impl Session {
         if let Ok(wakeup) = self.poller.wait(Some(Instant::now()))
             && wakeup.request.is_some()
         {
-            self.request = wakeup.request;
-            self.requested = Instant::now();
+            self.note_request(wakeup.request);
+        }
+    }
+
+    fn note_request(&mut self, request: Option<Signal>) {
+        self.request = request;
+        self.requested = Instant::now();
+        if request == Some(Signal::INT) {
+            self.outbox.interrupt();
         }
     }
 

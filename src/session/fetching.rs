@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::failure::{Failure, Interrupted};
+use super::failure::{Failure, Interrupted, without_os_numbers};
 use super::fetch_news::{FetchNews, WaitsFor, files_words};
 use super::settings::Debuginfod;
 use super::{Event, Session};
@@ -119,6 +119,7 @@ impl Fetching {
                 None
             }
             End::Failed(why) => {
+                let why = without_os_numbers(&why);
                 (known.state, known.why) = (FetchState::Failed, Some(why.clone()));
                 Some(FetchNews::DebugInfoFailed { file, build_id, why })
             }

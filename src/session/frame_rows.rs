@@ -64,7 +64,7 @@ impl FrameRow {
 
     /// Its line: `#1  0x000055d8c3a0b1c2 main+0x1f2 at src/ae.c:421`. `whole`: the source's path as the compiler wrote it.
     pub fn line(&self, selected: bool, whole: bool) -> Line {
-        let number = format!("{:<4}", format!("#{}", self.frame));
+        let number = format!("{:<3} ", format!("#{}", self.frame));
         let mut line = vec![Span::new(number, if selected { Style::Strong } else { Style::Plain })];
         // A function that is inlined has no place of its own: a person's eye finds the frames by their addresses.
         line.push(match self.inlined {

@@ -34,20 +34,23 @@ pub struct Frames {
     pub thread: Tid,
     /// The goroutine, if it is on no thread.
     pub goroutine: Option<u64>,
-    /// The frames as the unwinder found them, with their registers.
+    /// The frames as the unwinder found them.
     pub stack: Stack,
     /// The frames as people count them.
     pub named: NamedStack,
 }
 
 impl Session {
-    /// The frames of the selected thread, at most so many.
+    /// The frames of the selected thread, at most so many, without their registers.
     pub fn frames(&mut self, most: usize) -> anyhow::Result<Frames> {
+        self.frames_within(Limits { frames: most, registers: false })
+    }
+
+    fn frames_within(&mut self, limits: Limits) -> anyhow::Result<Frames> {
         let thread = self.selected().context("no thread is selected")?;
         let (modules, mappings) = self.modules_now();
         let goroutine = self.selected_parked();
         let process = self.process()?;
-        let limits = Limits { frames: most, registers: true };
         let stack = match &goroutine {
             Some(goroutine) => process.stack_of_parked(goroutine, &modules, &mappings, limits),
             None => process.stack_of(thread, &modules, &mappings, limits),
@@ -114,7 +117,7 @@ impl Session {
 
     /// Selects a frame by its number: that frame.
     pub fn select_frame(&mut self, number: usize) -> anyhow::Result<NamedFrame> {
-        let frames = self.frames(number.saturating_add(1))?;
+        let frames = self.frames_within(Limits { frames: number.saturating_add(1), registers: true })?;
         let count = frames.named.frames.len();
         let Some(found) = frames.named.frames.get(number) else {
             let whose = match frames.goroutine {

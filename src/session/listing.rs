@@ -73,7 +73,7 @@ impl Session {
         let source = self.source(file)?;
         if first > source.len() || source.is_empty() {
             let lines = source.len();
-            let message = format!("line {first} is behind the end of {}: it has {lines} lines", file_name(file));
+            let message = format!("{} ends before line {first}: it has {lines} lines", file_name(file));
             return Err(Failure::plain(message));
         }
         let (first, last) = (first.max(1), last.min(source.len()));

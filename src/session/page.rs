@@ -28,9 +28,11 @@ pub enum Style {
 }
 
 /// A piece of text without control characters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Span {
     text: Text,
+    /// Whether it is printable ASCII alone: its width is then its length.
+    is_plain: bool,
     /// How to show it.
     pub style: Style,
 }
@@ -41,9 +43,9 @@ enum Text {
     Shared(Arc<str>),
 }
 
-impl Default for Text {
-    fn default() -> Text {
-        Text::Own(String::new())
+impl Default for Span {
+    fn default() -> Span {
+        Span { text: Text::Own(String::new()), is_plain: true, style: Style::Plain }
     }
 }
 
@@ -58,17 +60,30 @@ impl Eq for Span {}
 impl Span {
     /// Escapes `text` and gives it a style.
     pub fn new(text: impl AsRef<str>, style: Style) -> Span {
-        Span { text: Text::Own(escape(text.as_ref())), style }
+        let text = text.as_ref();
+        match is_plain(text) {
+            true => Span { text: Text::Own(text.to_owned()), is_plain: true, style },
+            false => Span { text: Text::Own(escape(text)), is_plain: false, style },
+        }
     }
 
     /// The same for a text that stands in many places: its clones are one text in memory.
     pub fn shared(text: impl AsRef<str>, style: Style) -> Span {
-        Span { text: Text::Shared(escape(text.as_ref()).into()), style }
+        let text = text.as_ref();
+        match is_plain(text) {
+            true => Span { text: Text::Shared(text.into()), is_plain: true, style },
+            false => Span { text: Text::Shared(escape(text).into()), is_plain: false, style },
+        }
     }
 
     /// The same text in another style.
     pub fn styled(&self, style: Style) -> Span {
         Span { style, ..self.clone() }
+    }
+
+    /// Whether it is printable ASCII alone, each character of which is a column wide.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// The escaped text.

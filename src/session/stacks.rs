@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{Failure, Session};
 use crate::addr::{Pid, Tid};
-use crate::target::goroutines::{Depth, Goroutines};
+use crate::target::goroutines::{Ahead, Depth, Goroutines};
 use crate::target::stacks::{Limits, NamedStack};
-use crate::target::{Mappings, Modules, Snapshot};
+use crate::target::{self, Mappings, Modules, Snapshot};
 
 /// The stacks of threads.
 pub struct Stacks {
@@ -48,8 +48,9 @@ impl Session {
         let each = self.settings.stack_copy;
         let modules = Modules::of(pid, &mappings, &self.symbols);
         let go = modules.go_runtime();
+        let room = target::room_for(pid, each);
         self.attach(pid)?;
-        let snapshot = self.process()?.snapshot_with(mappings, None, each, go);
+        let snapshot = self.process()?.snapshot_with(mappings, None, each, go, room);
         // Whatever came of it, the process is let go.
         let released = self.detach();
         let mut snapshot = snapshot?;
@@ -75,8 +76,9 @@ impl Session {
             let message = format!("stacks: process {pid} is no Go program: none of its files has Go's tables");
             return Err(Failure::hinted(message, "without --goroutines it shows the stacks of its threads").into());
         };
+        let ahead = Ahead::of(pid, runtime, depth);
         self.attach(pid)?;
-        let copied = self.process()?.unnamed_goroutines(runtime, depth);
+        let copied = self.process()?.unnamed_goroutines(runtime, depth, ahead);
         // Whatever came of it, the process is let go.
         let held = self.detach()?.held;
         Ok(Goroutines { held: Some(held), ..copied?.named(runtime, &modules, depth) })
@@ -85,8 +87,8 @@ impl Session {
     /// Selects a goroutine of the held process: the thread that runs it, which is the answer, or the innermost frame of one that is
     /// on no thread.
     pub fn select_goroutine(&mut self, id: u64) -> anyhow::Result<Option<Tid>> {
-        let least = Depth { frames: 1, only_user: true, bytes: 0 };
-        let found = self.goroutines("goroutine", least)?.all.into_iter().find(|goroutine| goroutine.id == id);
+        let least = Depth { frames: 1, only_user: true, bytes: 0, only: Some(id) };
+        let found = self.goroutines("goroutine", least)?.all.pop();
         let missing = || Failure::hinted(format!("no goroutine {id}"), "goroutines lists their numbers");
         let found = found.ok_or_else(missing)?;
         if let Some(tid) = found.thread {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -40,6 +41,8 @@ pub struct Panicked {
 pub struct Outbox {
     state: Mutex<OutboxState>,
     changed: Condvar,
+    /// Whether SIGINT has come since somebody asked.
+    interrupted: AtomicBool,
 }
 
 /// One thing that the tracer thread tells, in the order in which it happened.
@@ -112,6 +115,17 @@ impl Outbox {
     fn job_done(&self) {
         self.lock().jobs_done += 1;
         self.changed.notify_all();
+    }
+
+    /// Notes that SIGINT has come.
+    pub(super) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether SIGINT has come since the last call. For whoever shows what is long: the session's own request is the next
+    /// command's.
+    pub fn take_interrupt(&self) -> bool {
+        self.interrupted.swap(false, Ordering::Relaxed)
     }
 
     /// Takes the events that have come since the last call.

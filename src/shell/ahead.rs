@@ -139,7 +139,7 @@ impl Runner {
     fn show_answer(&self, step: &Step, answer: Answer, progress: &mut Progress) {
         self.screen.adopt(&answer.settings);
         let shown = match answer.result {
-            Ok(Outcome::Reply(reply)) => self.show_reply(step.shown.trim(), &reply),
+            Ok(Outcome::Reply(reply)) => self.show_reply(step.shown.trim(), reply),
             Ok(outcome) => {
                 progress.left = Some(outcome);
                 Ok(())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::session::duration;
 use crate::session::settings::Color;
 
 const EXAMPLES: &str = "\
@@ -125,7 +126,7 @@ enum Begin {
         #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, value_parser = clap::value_parser!(u16).range(1..))]
         repeat: u16,
         /// The time between two of them
-        #[arg(long, value_name = "DURATION", default_value = "1s")]
+        #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration_word)]
         every: String,
         #[command(flatten)]
         options: Options,
@@ -236,9 +237,10 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Plan
             plan.begin.extend(goroutines.then(|| "--goroutines".to_owned()));
             plan.begin.push(process);
             // Each is an attach and a detach of its own: nothing of godbg stays in the process between two.
-            let again = shlex::try_join(plan.begin.iter().map(String::as_str)).unwrap_or_default();
-            let more = (1..repeat).flat_map(|_| [format!("sleep {every}"), again.clone()]);
-            plan.items.extend(more.map(Item::Command));
+            let mut again = plan.begin.clone();
+            again.splice(1..1, ["--after".to_owned(), every]);
+            let again = shlex::try_join(again.iter().map(String::as_str)).unwrap_or_default();
+            plan.items.extend((1..repeat).map(|_| Item::Command(again.clone())));
             plan.take(options, matches);
             (plan.batch, plan.quiet) = (true, true);
         }
@@ -262,6 +264,11 @@ fn refuse_option_as_program(grammar: &mut clap::Command, program: &str) -> Resul
     }
     let exec = grammar.find_subcommand_mut("exec").expect("it is in the grammar");
     Err(exec.error(ErrorKind::UnknownArgument, format!("unexpected argument '{program}' found")))
+}
+
+/// A duration as it was written, which the session takes in again.
+fn duration_word(word: &str) -> Result<String, String> {
+    duration::parse(word).map(|_| word.to_owned())
 }
 
 /// A command with its options and words, as the session takes them.
@@ -356,12 +363,10 @@ mod tests {
         assert_eq!(plan("godbg stacks --goroutines 7").begin, ["stacks", "--goroutines", "7"]);
         let often = plan("godbg stacks 7 --repeat 3 --every 100ms --format json");
         let command = |text: &str| Item::Command(text.into());
-        let (sleep, again) = (command("sleep 100ms"), command("stacks 7"));
-        assert_eq!(
-            (often.begin, often.items),
-            (vec!["stacks".into(), "7".into()], [&sleep, &again, &sleep, &again].map(Clone::clone).into())
-        );
+        let again = command("stacks --after 100ms 7");
+        assert_eq!((often.begin, often.items), (vec!["stacks".into(), "7".into()], vec![again.clone(), again]));
         assert_eq!(complaint("godbg stacks 7 --repeat 0").exit_code(), 2);
+        assert_eq!(complaint("godbg stacks 7 --repeat 2 --every soon").exit_code(), 2);
     }
 
     #[test]

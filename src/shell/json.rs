@@ -1,16 +1,25 @@
 //! Answers and events as JSON, one object a line. Pure; refuses to know screens.
 
-use std::fmt::Write;
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::session::page::is_hostile;
-use crate::session::{Event, Failure};
+use crate::session::reply::write_json;
+use crate::session::{Event, Failure, Reply};
 
 /// The line of a command that succeeded.
 pub fn success(command: &str, reply: &Value) -> String {
     line(&json!({ "command": command, "ok": true, "reply": reply }))
+}
+
+/// The same, written while it is made.
+pub fn reply(command: &str, reply: &Reply, to: &mut dyn Write) -> io::Result<()> {
+    to.write_all(b"{\"command\":")?;
+    write_json(command, to)?;
+    to.write_all(b",\"ok\":true,\"reply\":")?;
+    reply.write_json(to)?;
+    to.write_all(b"}\n")
 }
 
 /// The line of a command that failed.
@@ -23,28 +32,34 @@ pub fn event(event: &Event) -> String {
     line(event)
 }
 
-/// One line. Control and format characters in strings are written as escapes even where JSON would allow them as they
-/// are: the line may be looked at on a terminal.
+/// One line.
 fn line(data: &impl Serialize) -> String {
-    let json = serde_json::to_string(data).expect("plain data with string keys");
-    let mut out = String::with_capacity(json.len() + 1);
-    for c in json.chars() {
-        if is_hostile(c) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                write!(out, "\\u{unit:04x}").expect("a String takes all");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out.push('\n');
-    out
+    let mut out = Vec::new();
+    write_json(data, &mut out).expect("plain data with string keys, and room in memory");
+    out.push(b'\n');
+    String::from_utf8(out).expect("JSON is UTF-8")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::page::is_hostile;
+    use crate::session::{Show, page::Page};
+
+    #[derive(Serialize)]
+    struct Data(Vec<(f64, Option<&'static str>)>);
+
+    impl Show for Data {
+        fn show(&self, _: &mut Page) {}
+    }
+
+    #[test]
+    fn an_answer_that_is_written_piece_by_piece_is_the_same() {
+        let answer = Reply::new(Data(vec![(0.1, Some("a\"\\\n\u{7f}\u{202e}ä")), (1e300, None), (f64::NAN, Some(""))]));
+        let mut out = Vec::new();
+        reply("x \u{9b}", &answer, &mut out).expect("room in memory");
+        assert_eq!(String::from_utf8_lossy(&out), success("x \u{9b}", &answer.json()));
+    }
 
     #[test]
     fn answers_are_one_line_in_the_order_of_the_contract() {

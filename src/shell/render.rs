@@ -73,6 +73,11 @@ pub fn in_pieces(page: &Page, look: Look, piece: &mut dyn FnMut(&mut String)) {
     spill(&mut out, 1);
 }
 
+/// How many columns a span takes.
+fn width_of_span(span: &Span) -> usize {
+    if span.is_plain() { span.text().len() } else { span.text().width() }
+}
+
 /// How many columns a text takes.
 fn width_of(text: &str) -> usize {
     if is_plain(text) { text.len() } else { text.width() }
@@ -238,7 +243,7 @@ fn parts(spans: &[Span], widths: &[usize]) -> Vec<Vec<Span>> {
 }
 
 fn natural_widths(table: &Table) -> Vec<usize> {
-    let cells = |at: usize| table.rows.iter().filter_map(move |row| row.get(at)).map(|span| width_of(span.text()));
+    let cells = |at: usize| table.rows.iter().filter_map(move |row| row.get(at)).map(width_of_span);
     table.columns.iter().enumerate().map(|(at, column)| cells(at).fold(width_of(&column.header), usize::max)).collect()
 }
 
@@ -287,8 +292,16 @@ fn row_width(widths: &[usize]) -> usize {
 fn row(out: &mut String, spans: &[Span], columns: &[Column], widths: &[usize], look: Look) {
     let mut owed = 0;
     for ((span, column), width) in spans.iter().zip(columns).zip(widths).filter(|(_, width)| **width > 0) {
-        let text = cut(span.text(), *width);
-        let padding = width - width_of(&text).min(*width);
+        let natural = width_of_span(span);
+        let (text, used) = match natural <= *width {
+            true => (span.text().into(), natural),
+            false => {
+                let text = cut(span.text(), *width);
+                let used = width_of(&text);
+                (text, used)
+            }
+        };
+        let padding = width - used.min(*width);
         let before = if column.align == Align::Right { padding } else { 0 };
         if !text.is_empty() {
             push_blanks(out, owed + before);

@@ -115,7 +115,7 @@ impl Runner {
         place: Option<&str>,
     ) -> Result<(), Stop> {
         match result {
-            Ok(Outcome::Reply(reply)) => self.show_reply(line, &reply),
+            Ok(Outcome::Reply(reply)) => self.show_reply(line, reply),
             Ok(Outcome::Script(script)) => self.nested(line, Source::read(script), place),
             Ok(Outcome::Quit) => {
                 self.run(Session::let_go)?;
@@ -127,9 +127,13 @@ impl Runner {
         }
     }
 
-    pub(super) fn show_reply(&self, line: &str, reply: &Reply) -> Result<(), Stop> {
-        self.screen.reply(line, reply);
-        self.check_output()
+    pub(super) fn show_reply(&self, line: &str, reply: Reply) -> Result<(), Stop> {
+        let outbox = self.handle.outbox();
+        // What came before was meant for the command.
+        outbox.take_interrupt();
+        let whole = self.screen.reply(line, reply, &|| outbox.take_interrupt());
+        self.check_output()?;
+        if whole { Ok(()) } else { Err(Stop::Interrupted) }
     }
 
     /// Shows a failure and ends what it happened in.

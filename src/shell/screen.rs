@@ -1,8 +1,9 @@
 //! Where answers and notices go: standard output as text or JSON, errors to standard error. A write that fails is
 //! remembered, never a panic, and the runner ends godbg for it. Knows no commands.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use serde_json::Value;
 
@@ -19,6 +20,18 @@ pub struct Screen {
     echoes: bool,
     settings: Mutex<(Color, Option<u16>)>,
     lost: Mutex<Option<io::Error>>,
+}
+
+/// So much is written at once, bytes.
+const BUFFER: usize = 64 << 10;
+
+/// What is shown in more pieces than this takes a while to be freed.
+const FEW_PIECES: usize = 16;
+
+/// Frees something while what comes next is done: the memory of a hundred thousand rows takes as long as a short stop.
+fn drop_beside<T: Send + 'static>(large: T) {
+    // Without a thread it is freed here and now.
+    let _ = thread::Builder::new().name("free".into()).spawn(move || drop(large));
 }
 
 impl Screen {
@@ -55,12 +68,23 @@ impl Screen {
         self.echoes
     }
 
-    /// Shows a reply.
-    pub fn reply(&self, command: &str, reply: &Reply) {
+    /// Shows a reply. False: it is long, and `stop` said that nobody wants to see the rest. A line of JSON is always whole.
+    pub fn reply(&self, command: &str, reply: Reply, stop: &dyn Fn() -> bool) -> bool {
         match self.format {
-            Format::Text => self.page(&reply.page()),
-            Format::Json => self.write(&json::success(command, &reply.json())),
+            Format::Text => {
+                let page = reply.page();
+                let (pieces, whole) = self.page(&page, stop);
+                if pieces > FEW_PIECES {
+                    drop_beside((reply, page));
+                }
+                return whole;
+            }
+            Format::Json => {
+                let mut stdout = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+                self.remember(json::reply(command, &reply, &mut stdout).and_then(|()| stdout.flush()));
+            }
         }
+        true
     }
 
     /// Shows that a command without a reply of its own (`quit`, `source`) succeeded.
@@ -128,16 +152,20 @@ impl Screen {
         }
     }
 
-    fn page(&self, page: &Page) {
+    /// How many pieces were written, and whether these were all.
+    fn page(&self, page: &Page, stop: &dyn Fn() -> bool) -> (usize, bool) {
         let look = self.look();
         let mut stdout = io::stdout().lock();
-        let mut written = Ok(());
+        let (mut written, mut pieces, mut stopped) = (Ok(()), 0, false);
         render::in_pieces(page, look, &mut |piece| {
-            if written.is_ok() {
+            stopped |= pieces > 0 && stop();
+            if written.is_ok() && !stopped {
                 written = stdout.write_all(piece.as_bytes());
+                pieces += 1;
             }
         });
         self.remember(written.and_then(|()| stdout.flush()));
+        (pieces, !stopped)
     }
 
     fn write(&self, text: &str) {

@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use memchr::memmem::Finder;
+
 use crate::session::locations::file_name;
 use crate::session::locations::names::{self, NameKind};
 use crate::session::page::is_hostile;
@@ -30,18 +32,32 @@ pub enum Kinds {
 #[derive(Default)]
 pub struct SymbolWords {
     /// A question whose answer did not come in time.
-    late: RefCell<Option<Receiver<Vec<String>>>>,
+    late: RefCell<Option<Late>>,
+}
+
+/// What a search goes on for.
+struct Late {
+    word: String,
+    kinds: Kinds,
+    answer: Receiver<Vec<String>>,
 }
 
 impl SymbolWords {
-    /// The names that begin with a word, or whose last parts do; none where that takes too long.
+    /// The names that begin with a word, or whose last parts do; none where that takes too long. They are there at the next
+    /// question for the same word then.
     pub fn ask(&self, modules: &Modules, word: &str, kinds: Kinds) -> Vec<String> {
         let deadline = Instant::now() + LONGEST;
-        if word.is_empty() || !self.is_free(deadline) {
+        if word.is_empty() {
             return Vec::new();
         }
+        match self.earlier(deadline) {
+            Earlier::None => {}
+            Earlier::Searching => return Vec::new(),
+            Earlier::Found(found, of, kind) if of == word && kind == kinds => return found,
+            Earlier::Found(..) => {}
+        }
         let (sender, receiver) = channel();
-        let (modules, word) = (modules.clone(), word.to_owned());
+        let (modules, word, asked) = (modules.clone(), word.to_owned(), word.to_owned());
         let search = move || {
             // Nobody waits any more: the index is made, which is what counts.
             let _ = sender.send(find(&modules, &word, kinds));
@@ -52,35 +68,41 @@ impl SymbolWords {
         match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(found) => found,
             Err(RecvTimeoutError::Timeout) => {
-                *self.late.borrow_mut() = Some(receiver);
+                *self.late.borrow_mut() = Some(Late { word: asked, kinds, answer: receiver });
                 Vec::new()
             }
             Err(RecvTimeoutError::Disconnected) => Vec::new(),
         }
     }
 
-    /// Whether no earlier search goes on.
-    fn is_free(&self, deadline: Instant) -> bool {
-        let Some(late) = self.late.take() else { return true };
-        let over = late.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-        if over == Err(RecvTimeoutError::Timeout) {
-            *self.late.borrow_mut() = Some(late);
-            return false;
+    /// What has become of an earlier question.
+    fn earlier(&self, deadline: Instant) -> Earlier {
+        let Some(late) = self.late.take() else { return Earlier::None };
+        match late.answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(found) => Earlier::Found(found, late.word, late.kinds),
+            Err(RecvTimeoutError::Disconnected) => Earlier::None,
+            Err(RecvTimeoutError::Timeout) => {
+                *self.late.borrow_mut() = Some(late);
+                Earlier::Searching
+            }
         }
-        true
     }
+}
+
+/// An earlier question: its answer, and the word and kinds that it was for.
+enum Earlier {
+    None,
+    Searching,
+    Found(Vec<String>, String, Kinds),
 }
 
 fn find(modules: &Modules, word: &str, kinds: Kinds) -> Vec<String> {
     let mut found = Vec::new();
     // Few of 200,000 names hold the word; to take the others apart would cost more than all else.
-    let finder = memchr::memmem::Finder::new(word);
+    let finder = Finder::new(word);
     let mut take = |kind: NameKind| {
         names::each_name(modules, kind, &mut |_, _, entry| {
-            if finder.find(entry.name.as_bytes()).is_none() {
-                return ControlFlow::Continue(());
-            }
-            found.extend(fitting(entry.name, word).filter(|name| is_clean(name)).map(str::to_owned));
+            found.extend(fitting(entry.name, &finder).filter(|name| is_clean(name)).map(str::to_owned));
             if found.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
     };
@@ -100,14 +122,18 @@ fn find(modules: &Modules, word: &str, kinds: Kinds) -> Vec<String> {
     found
 }
 
-/// The name if it begins with a word, or what of it does behind a `.`, `/` or `::`. Parameters are left out.
-fn fitting<'n>(name: &'n str, word: &str) -> Option<&'n str> {
-    let name = without_parameters(name);
-    if name.starts_with(word) {
-        return Some(name);
+/// The name if it begins with a word, or what of it does behind a `.`, `/` or `::`. Parameters are left out. Nearly all names do
+/// not have the word at all, and are passed over by the search for its bytes.
+fn fitting<'n>(name: &'n str, word: &Finder<'_>) -> Option<&'n str> {
+    let mut from = 0;
+    while let Some(at) = word.find(name.as_bytes().get(from..)?).map(|at| from + at) {
+        if at == 0 || matches!(name.as_bytes()[at - 1], b'.' | b':' | b'/') {
+            let plain = without_parameters(name);
+            return plain.get(at..).filter(|rest| rest.len() >= word.needle().len());
+        }
+        from = at + 1;
     }
-    let mut parts = name.char_indices().filter(|(_, c)| matches!(c, '.' | ':' | '/')).map(|(at, _)| &name[at + 1..]);
-    parts.find(|rest| rest.starts_with(word) && !rest.is_empty())
+    None
 }
 
 /// `ns::f(int)` is `ns::f`; `pkg.(*T).Method` stays.
@@ -135,8 +161,10 @@ mod tests {
             ("pkg.(*T).Method", "Met", Some("Method")),
             ("github.com/a/b.Func", "b.", Some("b.Func")),
             ("rework", "wo", None),
+            ("rework::work", "wo", Some("work")),
+            ("f(ns::work)", "wo", None),
         ] {
-            assert_eq!(fitting(name, word), expected, "{name} {word}");
+            assert_eq!(fitting(name, &Finder::new(word)), expected, "{name} {word}");
         }
     }
 }

@@ -44,13 +44,25 @@ impl NamePattern {
         if name == wanted.text {
             return true;
         }
+        // Whoever names what stands in an anonymous namespace need not say so.
+        let skips = name.contains(ANONYMOUS) && !wanted.text.contains(ANONYMOUS);
         let Some(last) = wanted.parts.last() else { return false };
+        // A stub that leads to a function is not the function.
+        if name.ends_with("@plt") && !wanted.text.ends_with("@plt") {
+            return false;
+        }
         if last.is_empty() || !name.contains(last.as_str()) {
             return false;
         }
-        let detailed = wanted.text.contains(['<', '(', '[']) && !wanted.text.contains("(*");
-        readings(name).iter().any(|parts| parts.ends_with(&wanted.parts))
-            && (!detailed || ends_with(name, &wanted.text))
+        let detailed = has_brackets(&wanted.text) && !wanted.text.contains("(*");
+        let mut readings = readings(name);
+        if skips {
+            readings.iter_mut().for_each(|parts| parts.retain(|part| part != ANONYMOUS));
+        }
+        readings.iter().any(|parts| parts.ends_with(&wanted.parts))
+            && (!detailed
+                || ends_with(name, &wanted.text)
+                || skips && ends_with(&without_anonymous(name), &wanted.text))
     }
 
     /// The last part of every name that fits; `None` if names have to be looked at.
@@ -74,14 +86,62 @@ impl NamePattern {
     }
 }
 
-/// Compares without blanks; before the end of `name` that is meant stands a separator.
+/// Whether a name says more than its parts: parameters, or arguments of a template. Those of `operator()` and `operator<` are none.
+fn has_brackets(text: &str) -> bool {
+    let is_bracket = ['<', '(', '['];
+    match text.find("operator").filter(|at| !text[..*at].ends_with(is_ident) && !text[at + 8..].starts_with(is_ident)) {
+        Some(at) => text[..at].contains(is_bracket) || text[at + operator_length(&text[at..])..].contains(is_bracket),
+        None => text.contains(is_bracket),
+    }
+}
+
+/// How demanglers write a namespace without a name.
+const ANONYMOUS: &str = "(anonymous namespace)";
+
+fn without_anonymous(name: &str) -> String {
+    name.replace("(anonymous namespace)::", "")
+}
+
+/// Compares without blanks, and without what the C++ library's own names hide; before the end of `name` that is meant stands a
+/// separator or a return type.
 fn ends_with(name: &str, wanted: &str) -> bool {
-    let squeeze = |text: &str| text.chars().filter(|char| !char.is_whitespace()).collect::<String>();
-    let (name, wanted) = (squeeze(name), squeeze(wanted));
-    let head = name.strip_suffix(&wanted).or_else(|| name.strip_suffix("const")?.strip_suffix(&wanted));
+    let (name, wanted) = (Squeezed::of(name), Squeezed::of(wanted).text);
+    let text = name.text.as_str();
+    let head = text.strip_suffix(&wanted).or_else(|| text.strip_suffix("const")?.strip_suffix(&wanted));
     let without_parameters =
-        || name.split_once(&wanted).filter(|(_, rest)| rest.starts_with('(')).map(|(head, _)| head);
-    head.or_else(without_parameters).is_some_and(|head| head.is_empty() || head.ends_with([':', '.', '/']))
+        || text.split_once(&wanted).filter(|(_, rest)| rest.starts_with('(')).map(|(head, _)| head);
+    let is_bound = |head: &str| {
+        head.is_empty() || head.ends_with([':', '.', '/']) || name.after_blank.binary_search(&head.len()).is_ok()
+    };
+    head.or_else(without_parameters).is_some_and(is_bound)
+}
+
+/// A name without its blanks, and with `std::string` in place of what that stands for.
+struct Squeezed {
+    text: String,
+    /// Where in it a blank was left out, outside of all brackets, rising.
+    after_blank: Vec<usize>,
+}
+
+impl Squeezed {
+    fn of(name: &str) -> Squeezed {
+        const STRING: &str = "std::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+        let name = name.replace("std::__cxx11::", "std::").replace(STRING, "std::string");
+        let (mut text, mut after_blank, mut depth) = (String::with_capacity(name.len()), Vec::new(), 0i32);
+        for char in name.chars() {
+            match char {
+                '<' | '(' | '[' | '{' => depth += 1,
+                '>' | ')' | ']' | '}' => depth -= 1,
+                _ => {}
+            }
+            if !char.is_whitespace() {
+                text.push(char);
+            } else if depth == 0 {
+                after_blank.push(text.len());
+            }
+        }
+        Squeezed { text, after_blank }
+    }
 }
 
 /// The last part of a name: `f` of `ns::f(int)`.
@@ -94,6 +154,9 @@ pub fn last_part(name: &str) -> Cow<'_, str> {
 
 /// A name's parts without parameters and generic arguments; `<T as Trait>::f` reads as `T::f` and as `Trait::f`.
 pub fn readings(name: &str) -> Vec<Vec<String>> {
+    if is_split_off(name) {
+        return Vec::new();
+    }
     let name = without_clone_suffix(name);
     if is_go(name) {
         return vec![go_parts(name)];
@@ -101,7 +164,12 @@ pub fn readings(name: &str) -> Vec<Vec<String>> {
     read_parts(name, 0)
 }
 
-/// gcc's copies of functions: `f.constprop.0`, `f.isra.0.part.1`. What was split off (`f.cold`) is no function of its own.
+/// What gcc has split off a function is no function of its own: `f.cold`, and of C++ `f(int) [clone .cold]`.
+fn is_split_off(name: &str) -> bool {
+    name.ends_with("[clone .cold]") || name.ends_with(".cold")
+}
+
+/// gcc's copies of functions: `f.constprop.0`, `f.isra.0.part.1`.
 fn without_clone_suffix(name: &str) -> &str {
     let mut name = name.split(" [clone .").next().unwrap_or(name);
     for suffix in [".constprop.", ".isra.", ".part.", ".lto_priv.", ".llvm."] {
@@ -155,7 +223,8 @@ fn read_parts(name: &str, depth: usize) -> Vec<Vec<String>> {
         if part.is_empty() && rest.starts_with("operator") && !rest[8..].starts_with(is_ident) {
             let (operator, after) = rest.split_at(operator_length(rest));
             part = operator.to_owned();
-            rest = after;
+            // A blank keeps the template's bracket off the operator's: `operator< <int>`.
+            rest = after.strip_prefix(' ').filter(|after| after.starts_with('<')).unwrap_or(after);
             continue;
         }
         let after = &rest[char.len_utf8()..];
@@ -237,16 +306,18 @@ fn is_ident(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
-/// How long `operator<<`, `operator()`, `operator bool` is.
+/// How long `operator<<`, `operator()`, `operator bool` is: what follows may be arguments of a template.
 fn operator_length(text: &str) -> usize {
-    let symbol = &text[8..];
-    if symbol.starts_with("()") || symbol.starts_with("[]") {
-        return 10;
-    }
-    if symbol.starts_with(' ') {
+    const SIGNS: [&str; 43] = [
+        "<=>", "<<=", ">>=", "->*", "()", "[]", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "++", "--", "->", "+=",
+        "-=", "*=", "/=", "%=", "^=", "&=", "|=", "\"\"", "+", "-", "*", "/", "%", "^", "&", "|", "~", "!", "=", "<",
+        ">", ",", "new", "delete", "co_await",
+    ];
+    let rest = &text["operator".len()..];
+    if rest.starts_with(' ') {
         return text.find('(').unwrap_or(text.len());
     }
-    8 + symbol.find(|char: char| char == '(' || is_ident(char) || char == ' ').unwrap_or(symbol.len())
+    SIGNS.iter().find(|sign| rest.starts_with(**sign)).map_or(text.len(), |sign| text.len() - rest.len() + sign.len())
 }
 
 /// What stands in the brackets that `text` begins with, and what follows them. `->` closes nothing.
@@ -299,6 +370,30 @@ mod tests {
             ("C::C", "ns::C::C(int)", true),
             ("operator<<", "std::ostream& ns::operator<<(std::ostream&, int)", true),
             ("operator()", "ns::C::operator()(int) const", true),
+            ("operator+", "S std::operator+<char, T>(char const*, S const&)", true),
+            ("operator<", "bool std::operator< <char>(S const&, S const&)", true),
+            ("operator<", "std::ostream& std::operator<< <char>(std::ostream&, int)", false),
+            ("operator<<", "std::ostream& std::operator<< <char>(std::ostream&, int)", true),
+            ("C::operator int", "ns::C::operator int() const", true),
+            ("f<int>", "int f<int>(int, int)", true),
+            ("f<int>", "unsigned int f<int>(int, int)", true),
+            ("f<int>", "int gf<int>(int, int)", false),
+            ("A<int, 4>::conv<double>", "double ns::A<int, 4>::conv<double>(double)", true),
+            ("ns::g", "ns::(anonymous namespace)::g(int)", true),
+            ("ns::g(int)", "ns::(anonymous namespace)::g(int)", true),
+            ("ns::g(char)", "ns::(anonymous namespace)::g(int)", false),
+            ("ns::(anonymous namespace)::g", "ns::(anonymous namespace)::g(int)", true),
+            ("ns::(anonymous namespace)::g", "ns::g(int)", false),
+            (
+                "f(std::string const&, int)",
+                "ns::f(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const&, int)",
+                true,
+            ),
+            ("f", "ns::f(int)@plt", false),
+            ("f@plt", "f@plt", true),
+            ("f", "f(int) [clone .cold]", false),
+            ("f", "f(int) [clone .constprop.0]", true),
+            ("operator()", "g(int)::{lambda(int)#1}::operator()(int) const", true),
             ("C::operator()", "ns::C::operator()(int) const", true),
             ("g", "(anonymous namespace)::g()", true),
             ("main.main", "main.main", true),
@@ -339,6 +434,9 @@ mod tests {
             "*",
             ".",
             "/",
+            "operator<",
+            "operator\"\"",
+            "operatoré(",
         ] {
             readings(name);
             assert!(!NamePattern::name("x").fits(name));

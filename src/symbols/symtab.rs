@@ -9,7 +9,9 @@ use object::{LittleEndian, Object};
 
 use super::cover::Cover;
 use super::demangle::demangle;
+use super::dwarf::UNNAMED;
 use super::elf::Elf;
+use super::pattern::last_part;
 use super::{Section, SymbolAt, parallel};
 use crate::addr::LinkAddr;
 
@@ -178,14 +180,17 @@ impl Symbols {
     }
 
     /// The name of a C++ function with its parameters, which debug info leaves out where no other file can call it: `static`,
-    /// in an anonymous namespace. `None` if the linker's name says no more.
+    /// in an anonymous namespace, or in a type without a name. `None` if the linker's name says no more.
     pub fn with_parameters(&self, entry: u64, name: &str) -> Option<String> {
         if name.replace("(anonymous namespace)", "").contains('(') && !name.ends_with("operator()") {
             return None;
         }
         let symbol = self.find(entry).filter(|symbol| symbol.start == entry)?;
         let full = self.raw_name(symbol).starts_with(b"_Z").then(|| self.name(symbol))?;
-        full.strip_prefix(name)?.starts_with('(').then_some(full)
+        let is_more = full.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
+        // Types without a name, such as lambdas have, are numbered by the linker's name alone.
+        let is_clearer = || name.contains(UNNAMED) && last_part(&full) == last_part(name);
+        (is_more || is_clearer()).then_some(full)
     }
 
     /// The name as the linker has it.

@@ -72,7 +72,7 @@ pub use rules::Rules;
 pub use running::{Candidate, called, candidate, candidates, describe, others};
 pub use scene::{Scene, Symbols};
 pub use signals::{Disposition, Handling, SignalTable};
-pub use snapshot::{Snapshot, ThreadCopy};
+pub use snapshot::{Snapshot, ThreadCopy, room_for};
 pub use syscalls::{Syscall, syscall_groups, syscalls_called};
 pub use thread::StoppedThread;
 

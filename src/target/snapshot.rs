@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::goroutines::{GoRuntime, GoThread, ParkedGoroutine};
 use super::process::{Phase, Process};
@@ -21,6 +21,7 @@ use crate::kernel::arch::Registers;
 use crate::kernel::maps::Mappings;
 use crate::kernel::memory::Memory;
 use crate::kernel::proc::{self, SyscallNow};
+use crate::kernel::room;
 
 /// All copies together take at most about so much, where nobody has said how much of each stack is copied.
 const BUDGET: u64 = 16 << 20;
@@ -31,6 +32,29 @@ const MOST: u64 = 64 << 10;
 
 /// Whatever is asked for, all copies together take no more.
 const CEILING: u64 = 1 << 30;
+
+/// No more than this is made room for before it is known what is needed.
+const LARGEST_ROOM: u64 = 64 << 20;
+
+/// How much of each of so many stacks is copied, bytes.
+fn each_of(asked_for: Option<u64>, count: u64) -> u64 {
+    let count = count.max(1);
+    asked_for.unwrap_or_else(|| (BUDGET / count).clamp(LEAST, MOST)).min(CEILING / count)
+}
+
+/// Memory for the stacks of so many threads, which is there before these are held.
+pub fn room_for_stacks(count: usize, each: Option<u64>) -> Vec<u8> {
+    let size = (count as u64).saturating_mul(each_of(each, count as u64)).min(LARGEST_ROOM) as usize;
+    let mut room = room::prepared(size);
+    room.resize(size, 0);
+    room
+}
+
+/// The same for all threads of a process that is not attached.
+pub fn room_for(pid: Pid, each: Option<u64>) -> Vec<u8> {
+    // An error: attaching says what it is.
+    room_for_stacks(proc::tasks(pid).map_or(0, |tasks| tasks.len()), each)
+}
 
 /// What was copied of a process.
 pub struct Snapshot {
@@ -80,21 +104,23 @@ impl Process {
     pub fn snapshot(&mut self, wanted: Option<&[Tid]>, each: Option<u64>, go: Option<&GoRuntime>) -> Result<Snapshot> {
         // What is slow to ask is asked before.
         let mappings = self.mappings().unwrap_or_default();
-        self.snapshot_with(mappings, wanted, each, go)
+        let room = room_for_stacks(wanted.map_or(self.threads.len(), <[Tid]>::len), each);
+        self.snapshot_with(mappings, wanted, each, go, room)
     }
 
-    /// The same, with mappings that were read before the process was attached to.
+    /// The same, with mappings that were read and memory that was found before the process was attached to.
     pub fn snapshot_with(
         &mut self,
         mappings: Mappings,
         wanted: Option<&[Tid]>,
         each: Option<u64>,
         go: Option<&GoRuntime>,
+        room: Vec<u8>,
     ) -> Result<Snapshot> {
         let running = matches!(self.phase, Phase::Running);
         let memory = self.memory().ok();
         let hold = self.take_hold()?;
-        let mut snapshot = self.copy(wanted, each, mappings, go);
+        let mut snapshot = self.copy(wanted, each, mappings, go, room);
         snapshot.memory = memory;
         if let Some(hold) = hold {
             snapshot.held = Some(self.release(hold)?);
@@ -106,9 +132,24 @@ impl Process {
         Ok(snapshot)
     }
 
-    fn copy(&self, wanted: Option<&[Tid]>, each: Option<u64>, mappings: Mappings, go: Option<&GoRuntime>) -> Snapshot {
+    /// Copies registers and stacks of these threads of the held process.
+    pub(super) fn copy_of(&self, wanted: &[Tid], mappings: Mappings, go: &GoRuntime, memory: Rc<Memory>) -> Snapshot {
+        let snapshot = self.copy(Some(wanted), None, mappings, Some(go), Vec::new());
+        Snapshot { memory: Some(memory), ..snapshot }
+    }
+
+    /// `room`: memory that may be used.
+    fn copy(
+        &self,
+        wanted: Option<&[Tid]>,
+        each: Option<u64>,
+        mappings: Mappings,
+        go: Option<&GoRuntime>,
+        room: Vec<u8>,
+    ) -> Snapshot {
         let numbers = self.thread_numbers();
-        let is_wanted = |tid: &Tid| wanted.is_none_or(|wanted| wanted.contains(tid));
+        let wanted: Option<FxHashSet<Tid>> = wanted.map(|wanted| wanted.iter().copied().collect());
+        let is_wanted = |tid: &Tid| wanted.as_ref().is_none_or(|wanted| wanted.contains(tid));
         let mut threads: Vec<ThreadCopy> = numbers
             .into_iter()
             .filter(|(_, tid)| is_wanted(tid))
@@ -121,7 +162,7 @@ impl Process {
             let tids: Vec<Tid> = threads.iter().map(|thread| thread.tid).collect();
             threads.iter_mut().zip(self.go_threads(go, &tids)).for_each(|(thread, known)| thread.go = known);
         }
-        let bytes = self.copy_stacks(&mut threads, each, &mappings);
+        let bytes = self.copy_stacks(&mut threads, each, &mappings, room);
         Snapshot { pid: self.pid, threads, held: None, mappings, bytes, memory: None }
     }
 
@@ -139,10 +180,15 @@ impl Process {
         }
     }
 
-    fn copy_stacks(&self, threads: &mut [ThreadCopy], each: Option<u64>, mappings: &Mappings) -> Vec<u8> {
-        let count = threads.len().max(1) as u64;
-        let each = each.unwrap_or_else(|| (BUDGET / count).clamp(LEAST, MOST)).min(CEILING / count);
-        let mut bytes = Vec::new();
+    fn copy_stacks(
+        &self,
+        threads: &mut [ThreadCopy],
+        each: Option<u64>,
+        mappings: &Mappings,
+        mut bytes: Vec<u8>,
+    ) -> Vec<u8> {
+        let each = each_of(each, threads.len() as u64);
+        let mut end = 0;
         let sp = |thread: &ThreadCopy| thread.registers.and_then(|registers| registers.sp());
         let mut wanted: Vec<(usize, u64)> =
             threads.iter().enumerate().filter_map(|(index, thread)| Some((index, sp(thread)?))).collect();
@@ -151,23 +197,24 @@ impl Process {
             threads.iter().enumerate().filter_map(|(index, thread)| Some((index, thread.registers?, thread.go?)));
         for (index, registers, go) in others.collect::<Vec<_>>() {
             let on_goroutine = registers.sp().is_some_and(|sp| go.holds(sp));
-            if !on_goroutine && go.holds(go.sp) {
+            if !on_goroutine && go.lo != 0 && go.hi.checked_sub(go.lo).is_some_and(|size| size <= each) {
+                // Where it left its stack the runtime has not always noted (vDSO, signals).
+                wanted.push((index, go.lo));
+            } else if !on_goroutine && go.holds(go.sp) {
                 wanted.push((index, go.sp));
             } else if on_goroutine && go.calls_c && go.system_sp != 0 {
                 wanted.push((index, go.system_sp));
             }
         }
         for _ in 0..MOST_PIECES {
-            let begin = bytes.len();
             let mut pieces: Vec<(usize, Piece)> = Vec::with_capacity(wanted.len());
-            let mut end = begin;
             for (index, start) in wanted.drain(..) {
                 let Some(mapping) = mappings.find(RuntimeAddr(start)).filter(|mapping| mapping.read) else { continue };
                 let length = (mapping.end.0 - start).min(each) as usize;
                 pieces.push((index, Piece { start, place: end, length }));
                 end += length;
             }
-            bytes.resize(end, 0);
+            bytes.resize(end.max(bytes.len()), 0);
             self.copy_pieces(&mut pieces, &mut bytes);
             for (index, piece) in pieces {
                 threads[index].pieces.push(piece);
@@ -179,6 +226,7 @@ impl Process {
                 break;
             }
         }
+        bytes.truncate(end);
         bytes
     }
 

@@ -9,6 +9,7 @@ use godbg::addr::LinkAddr;
 use godbg::symbols::{Bytes, Files, Module, NamePattern};
 
 use godbg::target::goroutines::layout::Layout;
+use godbg::target::goroutines::wait_reasons::wait_reason;
 
 use crate::harness::fixture::Fixture;
 use crate::harness::godbg::Godbg;
@@ -294,8 +295,8 @@ fn goroutines_are_those_that_the_runtime_itself_tells_of() {
                     .filter(|(function, _)| is_shown(function))
                     .map(|(function, place)| (without_types(function), place.clone()))
                     .collect();
-                // Before 1.21 a wrapper that `go f(x)` needs has no name of its own, but the line of the `go`.
-                if go.minor() < 21
+                // Before 1.22 a wrapper that `go f(x)` needs has no name of its own, but the line of the `go`.
+                if go.minor() < 22
                     && frames.len() > expected.len()
                     && frames.last().map(|frame| &frame.1) == goroutine.creator.as_ref()
                 {
@@ -329,6 +330,27 @@ fn offsets_by_release_are_those_of_dwarf() {
         let by_dwarf = Layout::by_dwarf(&module(&go.program("goroutines", &[])));
         assert_eq!(Layout::of_release(go.minor()), by_dwarf, "{}", go.version);
         assert!(by_dwarf.is_some(), "{}", go.version);
+    }
+}
+
+#[test]
+fn wait_reasons_by_release_are_those_of_its_source() {
+    for go in Go::all() {
+        let root = ask(Command::new(&go.command).args(["env", "GOROOT"]).env("GOTOOLCHAIN", "local"), "");
+        let source = std::fs::read_to_string(Path::new(root.trim()).join("src/runtime/runtime2.go")).unwrap();
+        // The constants in their order, each with its words behind it as a comment.
+        let constants = source.split("waitReasonZero ").nth(1).unwrap().split("\n)").next().unwrap();
+        let words: Vec<&str> = constants
+            .lines()
+            .filter_map(|line| line.split_once("// \"")?.1.rsplit_once('"'))
+            .map(|(word, _)| word)
+            .collect();
+        assert!(words.len() > 20 && words[0].is_empty(), "{}: {words:?}", go.version);
+        let ours = (0..=u8::MAX).map(|index| wait_reason(go.minor(), index).unwrap_or_default());
+        let ours: Vec<&str> = ours.collect();
+        let count = ours.iter().rposition(|word| !word.is_empty()).unwrap() + 1;
+        assert_eq!(&ours[..words.len()], words, "{}", go.version);
+        println!("{}: {count} known, {} in use", go.version, words.len());
     }
 }
 

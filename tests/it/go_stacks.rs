@@ -177,3 +177,90 @@ fn stacks_of_goroutines_are_shown_without_attaching_by_hand() {
     assert!(reply["pause_ms"].as_f64().is_some(), "{reply}");
     program.assert_beats();
 }
+
+#[test]
+fn goroutines_that_never_rest_are_found_where_they_are() {
+    const BUSY: [&str; 7] = ["asksTime", "collects", "spins", "grows", "yields", "locked", "asksKernel"];
+    const ROUNDS: usize = 15;
+    for go in Go::all() {
+        for way in WAYS {
+            let program = Fixture::of_program(go.program("gobusy", way)).start();
+            let what = format!("{} {way:?}", go.version);
+            let script = format!("continue &\n{}", "goroutines -s --with label kind=busy\n".repeat(ROUNDS));
+            let said = replies(&program, &script);
+            for reply in &said[2..2 + ROUNDS] {
+                let rows = reply["goroutines"].as_array().unwrap();
+                assert!(reply["pause_ms"].as_f64().is_some(), "{what}");
+                for busy in BUSY {
+                    let name = format!("main.{busy}");
+                    let is_it = |row: &&Value| {
+                        row["start"]["function"]
+                            .as_str()
+                            .is_some_and(|start| start == name || start.starts_with("main.main.func"))
+                            && functions(row).contains(&name)
+                    };
+                    let row = rows.iter().find(is_it);
+                    let row = row.unwrap_or_else(|| {
+                        panic!("{what}: no {name} in {:#?}", rows.iter().map(functions).collect::<Vec<_>>())
+                    });
+                    assert_eq!(row["end"]["reason"], "outermost", "{what}: {:?}", functions(row));
+                    assert_eq!(functions(row).last().map(String::as_str), Some("runtime.goexit"), "{what}");
+                }
+            }
+            program.assert_beats();
+        }
+    }
+}
+
+#[test]
+fn repeated_stacks_are_one_object_each_until_the_process_ends() {
+    let Some(program) = Fixture::start_go("goroutines", &[]) else { return };
+    let pid = program.pid().to_string();
+    let said = Godbg::new()
+        .args(["stacks", "--goroutines", "--repeat", "3", "--every", "10ms", "--format", "json", &pid])
+        .run()
+        .success();
+    let objects = said.json();
+    assert_eq!(objects.len(), 3, "{}", said.stdout);
+    for object in &objects {
+        let reply = &object["reply"];
+        assert!(reply["pause_ms"].is_f64() && !reply["goroutines"].as_array().unwrap().is_empty(), "{object}");
+    }
+    program.assert_beats();
+    // It ends on the way: that is told once, and all that was seen before is there.
+    let long = Godbg::new().args(["stacks", "--repeat", "60000", "--every", "1ms", "--format", "json", &pid]).start();
+    long.expect("\"ok\":true");
+    program.signal(nix::sys::signal::Signal::SIGKILL);
+    let said = long.finish().status(1);
+    let objects = said.json();
+    let (last, before) = objects.split_last().unwrap();
+    assert_eq!((&last["ok"], before.is_empty()), (&Value::Bool(false), false), "{last}");
+    assert!(before.iter().all(|object| object["ok"] == true));
+}
+
+#[test]
+fn nothing_has_made_the_first_goroutine() {
+    for go in Go::all() {
+        let program = Fixture::of_program(go.program("goroutines", &[])).start();
+        let said = replies(&program, "goroutine 1\ngoroutines\n");
+        assert_eq!((&said[1]["id"], &said[1]["creator"]), (&1.into(), &Value::Null), "{}", go.version);
+        // One goroutine alone is as it is among all.
+        let rows = said[2]["goroutines"].as_array().unwrap();
+        assert_eq!(rows[0]["id"], said[1]["id"], "{}", go.version);
+        assert!(rows[1..].iter().all(|row| row["creator"].is_object()), "{}", go.version);
+    }
+}
+
+#[test]
+fn a_goroutine_in_c_has_its_frames_of_c() {
+    for go in Go::all() {
+        let program = Fixture::of_program(go.program("callbacks", &[])).start();
+        let said = replies(&program, "goroutines -s --with func main.deeper\nthread all bt\n");
+        let row = &said[1]["goroutines"][0];
+        let threads = said[2]["threads"].as_array().unwrap();
+        let thread = threads.iter().find(|thread| thread["thread"] == row["thread"]).unwrap();
+        assert!(functions(row).iter().any(|name| name == "c_sleep"), "{}: {row}", go.version);
+        assert_eq!(functions(row), functions(thread), "{}", go.version);
+        assert_eq!(row["user"]["function"], "main._Cfunc_c_inner", "{}", go.version);
+    }
+}

@@ -7,9 +7,11 @@ mod calls;
 mod catching;
 mod debuginfod;
 mod disassembly;
+mod every_instruction;
 mod exec;
 mod following;
 
+mod function_names;
 mod gcore;
 mod go;
 mod go_stacks;

@@ -323,6 +323,42 @@ fn every_frame_of_programs_that_nobody_here_wrote_is_gdbs() {
     println!("{frames} frames as gdb has them");
 }
 
+/// The same while they work, at moments that nobody has chosen.
+#[test]
+fn every_frame_of_programs_at_work_is_gdbs() {
+    let programs: [&[&str]; 3] = [
+        &[
+            "python3",
+            "-c",
+            "import json, re, threading\ndef work():\n  while 1: re.sub('(a+)+b', 'x', json.dumps({str(i): [i] * 5 for i in range(50)}))\nfor i in range(5): threading.Thread(target=work).start()\nwork()",
+        ],
+        &["perl", "-e", "while (1) { my %h = map { $_ => 1 } 1..1000; my @all = sort { $h{$a} <=> $h{$b} } keys %h; }"],
+        &["bash", "-c", "while :; do for i in {1..500}; do x=${x//1/2}$i; done; x=; done"],
+    ];
+    let mut frames = 0;
+    for words in programs {
+        let Ok(mut child) = Command::new(words[0]).args(&words[1..]).stdout(std::process::Stdio::null()).spawn() else {
+            skip(&format!("{} is not there: its stack is not compared with gdb's", words[0]));
+            continue;
+        };
+        let pid = child.id().cast_signed();
+        let used = || std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+        let mut compared: std::thread::Result<usize> = Ok(0);
+        for _ in 0..4 {
+            let before: u64 = used().split(' ').next().unwrap().parse().unwrap();
+            let worked = || used().split(' ').next().unwrap().parse::<u64>().unwrap() > before + 50_000_000;
+            wait_until(SOON, "it to work for 50 ms", worked);
+            stop(pid);
+            compared = compared.and_then(|sum| Ok(sum + std::panic::catch_unwind(|| compare(pid, words[0]))?));
+            kernel::signal(pid, Signal::SIGCONT);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        frames += compared.unwrap();
+    }
+    println!("{frames} frames of working programs as gdb has them");
+}
+
 #[test]
 fn a_running_process_is_held_for_a_moment_only() {
     let target = Fixture::with_options("stacks", &["-O1"]).args(["spin"]).start();

@@ -376,3 +376,20 @@ fn the_prompt_follows_a_stop_in_the_background_and_what_on_runs_at_it() {
     target.signal(Signal::SIGUSR1);
     godbg.expect_prompt(&format!("[{pid} stopped] godbg>"));
 }
+
+#[test]
+fn ctrl_c_ends_a_long_listing() {
+    let Some(target) = Fixture::start_go("goroutines", &["30000"]) else { return };
+    let mut godbg = attached(target.pid());
+    godbg.line("goroutines -s");
+    godbg.expect("goroutine 1 [");
+    godbg.send(CTRL_C);
+    godbg.expect_prompt(&format!("[{} stopped] godbg>", target.pid()));
+    // The last line of a listing.
+    assert!(!godbg.text().contains("\n300"), "it was shown whole");
+    godbg.line("echo al'ive'");
+    godbg.expect("\nalive");
+    godbg.line("detach");
+    godbg.expect_prompt("godbg>");
+    target.assert_beats();
+}

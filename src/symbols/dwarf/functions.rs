@@ -296,6 +296,14 @@ fn follow_shared(loaded: &Loaded<'_>, offset: usize, steps: usize) -> Option<Str
     origin.or_else(|| Some(attributes.name?.to_string_lossy().into_owned()))
 }
 
+/// What stands for the name of a type that has none: a lambda's, an anonymous structure's.
+pub const UNNAMED: &str = "{unnamed type}";
+
+/// What a scope without a name is called.
+pub fn nameless(tag: gimli::DwTag) -> &'static str {
+    if tag == gimli::DW_TAG_namespace { "(anonymous namespace)" } else { UNNAMED }
+}
+
 /// A name behind those of the namespaces and types that its entry stands in.
 fn qualified(loaded: &Loaded<'_>, unit: usize, die: usize, name: String) -> String {
     let (Some(entries), functions) = (loaded.unit(unit), loaded.functions(unit)) else { return name };
@@ -304,7 +312,7 @@ fn qualified(loaded: &Loaded<'_>, unit: usize, die: usize, name: String) -> Stri
         let Some(scope) = functions.scopes.get(&at) else { break };
         let Ok(entry) = entries.entry(UnitOffset(*scope)) else { break };
         let own = Attributes::of(loaded, entries, entry.attrs()).name;
-        let own = own.map_or("(anonymous namespace)".into(), |own| own.to_string_lossy());
+        let own = own.map_or(nameless(entry.tag()).into(), |own| own.to_string_lossy());
         if name.len() + own.len() > LONGEST_NAME {
             break;
         }

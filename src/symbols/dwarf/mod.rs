@@ -18,7 +18,7 @@ use self_cell::self_cell;
 
 use super::{SourceFrame, SourceSpot, parallel};
 pub use attributes::{Attributes, Reference};
-pub use functions::follow_name as function_name;
+pub use functions::{UNNAMED, follow_name as function_name, nameless};
 pub use lines::{Lines, Row, body, plain_path};
 pub use sections::{Sections, Sources};
 pub use units::Loaded;

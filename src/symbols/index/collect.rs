@@ -6,7 +6,7 @@ use gimli::Unit;
 use rustc_hash::FxHashMap;
 
 use super::super::demangle::demangle;
-use super::super::dwarf::{Attributes, Dwarf, Loaded, Reader, Reference, function_name};
+use super::super::dwarf::{Attributes, Dwarf, Loaded, Reader, Reference, function_name, nameless};
 use super::super::{NameKind, parallel};
 use super::{Named, Place};
 
@@ -65,6 +65,9 @@ fn names_of(loaded: &Loaded<'_>, unit: usize, files: &[Arc<str>]) -> Vec<Named> 
     collected.names
 }
 
+/// Something that entries stand in: their depth, its name and what it is.
+type Around<'a> = (isize, Option<Reader<'a>>, gimli::DwTag);
+
 struct Collected<'a, 'f> {
     names: Vec<Named>,
     known: FxHashMap<usize, Known<'a>>,
@@ -76,8 +79,8 @@ impl<'a> Collected<'a, '_> {
     fn walk(&mut self, loaded: &Loaded<'a>, unit: &Unit<Reader<'a>>) -> gimli::Result<()> {
         let mut entries = unit.entries_raw(None)?;
         let mut list = Vec::new();
-        // What stands around: the depth of what stands in it, its name, and whether it is a function.
-        let mut around: Vec<(isize, Option<Reader<'a>>, bool)> = Vec::new();
+        // What stands around: the depth of what stands in it, its name, and what it is.
+        let mut around: Vec<Around<'a>> = Vec::new();
         while !entries.is_empty() {
             let (offset, depth) = (entries.next_offset().0, entries.next_depth());
             let Some(abbreviation) = entries.read_abbreviation()? else { continue };
@@ -85,12 +88,12 @@ impl<'a> Collected<'a, '_> {
                 around.pop();
             }
             let (specs, tag) = (abbreviation.attributes(), abbreviation.tag());
-            let named = |name: Option<Reader<'a>>, around: &[(isize, Option<Reader<'a>>, bool)]| {
+            let named = |name: Option<Reader<'a>>, around: &[Around<'a>]| {
                 let own = name?.to_string_lossy();
-                let scopes = around.iter().filter(|(_, _, is_function)| !is_function);
+                let scopes = around.iter().filter(|(_, _, tag)| *tag != gimli::DW_TAG_subprogram);
                 let mut words = String::new();
-                for (_, scope, _) in scopes {
-                    words.push_str(&scope.map_or("(anonymous namespace)".into(), |scope| scope.to_string_lossy()));
+                for (_, scope, tag) in scopes {
+                    words.push_str(&scope.map_or(nameless(*tag).into(), |scope| scope.to_string_lossy()));
                     words.push_str("::");
                     if words.len() > LONGEST_NAME {
                         return None;
@@ -119,14 +122,14 @@ impl<'a> Collected<'a, '_> {
                         let (linkage, origin, declared) = (attributes.linkage, attributes.origin, attributes.declared);
                         self.known.insert(offset, Known { linkage, name, origin, declared });
                         if abbreviation.has_children() {
-                            around.push((depth + 1, None, true));
+                            around.push((depth + 1, None, gimli::DW_TAG_subprogram));
                         }
                     }
                 }
                 gimli::DW_TAG_namespace => {
                     entries.read_attributes(specs, &mut list)?;
                     if abbreviation.has_children() {
-                        around.push((depth + 1, Attributes::of(loaded, unit, &list).name, false));
+                        around.push((depth + 1, Attributes::of(loaded, unit, &list).name, tag));
                     }
                 }
                 gimli::DW_TAG_structure_type
@@ -142,10 +145,10 @@ impl<'a> Collected<'a, '_> {
                         self.push(name, NameKind::Type, (file, line), Vec::new());
                     }
                     if abbreviation.has_children() {
-                        around.push((depth + 1, attributes.name, false));
+                        around.push((depth + 1, attributes.name, tag));
                     }
                 }
-                gimli::DW_TAG_variable if !around.iter().any(|(_, _, is_function)| *is_function) => {
+                gimli::DW_TAG_variable if !around.iter().any(|(_, _, tag)| *tag == gimli::DW_TAG_subprogram) => {
                     entries.read_attributes(specs, &mut list)?;
                     let attributes = Attributes::of(loaded, unit, &list);
                     // DW_OP_addr and eight bytes: a variable with a place of its own.
@@ -204,18 +207,22 @@ impl<'a> Collected<'a, '_> {
             if declared.1 == 0 {
                 declared = known.declared;
             }
-            if let Some(linkage) = known.linkage {
+            if let Some(linkage) = known.linkage.filter(|_| name.is_none()) {
                 name = Some(demangle(&linkage.to_string_lossy()).into_owned());
+            }
+            // A constructor's code has the linker's name, and what it is an instance of has the line.
+            if name.is_some() && declared.1 != 0 {
                 break;
             }
             match known.origin {
-                Some(Reference::Here(origin)) => at = origin,
+                Some(Reference::Here(origin)) if origin != at => at = origin,
+                Some(Reference::Here(_)) => break,
                 Some(other) => {
-                    name = function_name(loaded, unit, other);
+                    name = name.or_else(|| function_name(loaded, unit, other));
                     break;
                 }
                 None => {
-                    name = known.name.clone();
+                    name = name.or_else(|| known.name.clone());
                     break;
                 }
             }

@@ -12,7 +12,7 @@ use super::super::{Bytes, NameKind};
 use super::{Named, Place, Units};
 
 /// Changes whenever the layout or the meaning does.
-const MAGIC: &[u8; 8] = b"godbgix2";
+const MAGIC: &[u8; 8] = b"godbgix4";
 const HEADER: usize = 64;
 const NAME: usize = 28;
 const PLACE: usize = 16;

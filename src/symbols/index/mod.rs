@@ -66,13 +66,7 @@ impl Index {
     pub fn build(dwarf: Option<&Dwarf>, symbols: &Symbols, key: u64) -> Index {
         let mut all = dwarf.map(|dwarf| collect::of_dwarf(dwarf, None)).unwrap_or_default();
         add_parameters(&mut all, symbols);
-        let mut known: Vec<u64> = Vec::new();
-        for named in &all {
-            known.extend(named.places.iter().filter(|place| !place.inlined).map(|place| place.addr));
-        }
-        known.sort_unstable();
-        let others: Vec<&Symbol> =
-            symbols.iter().filter(|symbol| known.binary_search(&symbol.start).is_err()).collect();
+        let others = beside(&all, symbols);
         let units = dwarf.map(|dwarf| Units { files: dwarf.files_of_units(), ranges: joined(dwarf.unit_ranges()) });
         Index(Flat::build(&merged(all, of_symbols(symbols, &others)), &units.unwrap_or_default(), key))
     }
@@ -179,6 +173,29 @@ fn joined(mut ranges: Vec<(u64, u64, u32)>) -> Vec<(u64, u64, u32)> {
         touches
     });
     ranges
+}
+
+/// The symbols that say more than debug info does: of other addresses, and aliases (`malloc` beside `__libc_malloc`). Mangled
+/// names at an address that debug info names are its own.
+fn beside<'s>(all: &[Named], symbols: &'s Symbols) -> Vec<&'s Symbol> {
+    let own = all.iter().flat_map(|named| {
+        let places = named.places.iter().filter(|place| !place.inlined);
+        places.map(|place| (place.addr, named.name.as_str()))
+    });
+    let mut known: Vec<(u64, &str)> = own.collect();
+    known.sort_unstable();
+    let is_new = |symbol: &&Symbol| {
+        let first = known.partition_point(|(addr, _)| *addr < symbol.start);
+        let mut names =
+            known[first..].iter().take_while(|(addr, _)| *addr == symbol.start).map(|(_, name)| *name).peekable();
+        if names.peek().is_none() {
+            return true;
+        }
+        let raw = symbols.raw_name(symbol);
+        let plain = &raw[..memchr::memchr(b'@', raw).unwrap_or(raw.len())];
+        !plain.starts_with(b"_Z") && !plain.starts_with(b"_R") && names.all(|name| name.as_bytes() != plain)
+    };
+    symbols.iter().filter(is_new).collect()
 }
 
 /// Gives functions of C++ the names that the linker has for them, where debug info has only the shorter.

@@ -20,6 +20,9 @@ const MOST_BRANCHES: usize = 256;
 /// A prologue has fewer instructions than that.
 const LONGEST_PROLOGUE: usize = 64;
 
+/// The instructions between the last of an epilogue that moves the stack pointer and its `ret` are fewer.
+const LONGEST_EPILOGUE: usize = 16;
+
 /// The longest instruction of the machine.
 const LONGEST_INSTRUCTION: usize = 15;
 
@@ -105,9 +108,22 @@ impl Prologue {
     }
 }
 
-/// Whether the next instruction stands behind `leave` or `pop %rbp`: it returns, or takes down what is left.
+/// Whether the frame has been taken down: a `ret` follows, and no `leave` or `pop %rbp` before it.
 fn is_behind_frame(pc: u64, read: &Code<'_>) -> bool {
-    decode(pc, read).is_some_and(|one| one.flow_control() == FlowControl::Return)
+    let mut at = pc;
+    for _ in 0..LONGEST_EPILOGUE {
+        let Some(one) = decode(at, read) else { return false };
+        match one.flow_control() {
+            FlowControl::Return => return true,
+            FlowControl::Next => {}
+            _ => return false,
+        }
+        if one.mnemonic() == Mnemonic::Leave || one.mnemonic() == Mnemonic::Pop && one.op0_register() == Register::RBP {
+            return false;
+        }
+        at = one.next_ip();
+    }
+    false
 }
 
 /// An address as a register's value now, plus an offset.
@@ -154,6 +170,13 @@ fn way_out(pc: u64, read: &Code<'_>) -> Option<Row> {
                 }
                 FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall => {}
                 FlowControl::Next => way.follow(&instruction),
+                // A stub of the procedure linkage table, or a tail call by way of the global offset table.
+                FlowControl::IndirectBranch if instruction.is_ip_rel_memory_operand() => match way.row(pc) {
+                    Some(row) => return Some(row),
+                    None => break,
+                },
+                // A `switch`, whose first case mostly follows, with the same frame.
+                FlowControl::IndirectBranch => {}
                 // `syscall` is one of these.
                 FlowControl::Interrupt if instruction.mnemonic() == Mnemonic::Syscall => {}
                 _ => break,
@@ -225,8 +248,10 @@ impl Way {
     fn row(&self, pc: u64) -> Option<Row> {
         let sp = self.sp?;
         let cfa = CfaRule::Register(sp.base, sp.offset.wrapping_add(8));
-        let saved =
-            self.popped.iter().map(|(number, place)| (*number, RegisterRule::Expression(place_expression(*place))));
+        // What lies below the stack pointer is still to be pushed on the way.
+        let is_there = |place: &Place| place.base != RSP || place.offset >= 0;
+        let saved = self.popped.iter().filter(|(_, place)| is_there(place));
+        let saved = saved.map(|(number, place)| (*number, RegisterRule::Expression(place_expression(*place))));
         Some(row(cfa, saved.chain([(RIP, RegisterRule::Offset(-8))]).collect(), pc))
     }
 }

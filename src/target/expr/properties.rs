@@ -114,7 +114,9 @@ impl Tree {
         match self {
             Tree::Leaf(..) => CLOSED,
             Tree::Prefix(..) | Tree::Cast(..) | Tree::Load(..) | Tree::Wild => PREFIXED,
-            Tree::Binary(sign, ..) => 1 + LEVELS.iter().position(|level| level.contains(sign)).unwrap(),
+            Tree::Binary(sign, ..) => {
+                1 + LEVELS.iter().position(|level| level.contains(sign)).expect("a sign of the list")
+            }
             Tree::Choice(..) => LOOSEST,
         }
     }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::GoroutineFault;
 use super::layout::{G_M, Layout, SCHED_PC, SCHED_SP, STACK_HI};
 use super::runtime::GoRuntime;
-use crate::addr::{RuntimeAddr, Tid};
+use super::{Depth, GoroutineFault};
+use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
 use crate::kernel::memory::{Memory, PAGE};
+use crate::kernel::room;
 use crate::target::process::Process;
+use crate::target::snapshot::Snapshot;
 use crate::target::stacks::{FrameRegisters, registers_of};
 
 /// A `g` as far as it is looked at.
@@ -68,6 +70,8 @@ const SCAN: u32 = 0x1000;
 const DEAD: [u32; 3] = [0, 6, 11];
 /// `_Grunning`.
 pub(super) const RUNNING: u32 = 2;
+/// `_Gsyscall`.
+const SYSCALL: u32 = 3;
 
 impl RawG {
     fn read(bytes: &[u8], addr: u64, layout: &Layout) -> Option<RawG> {
@@ -116,6 +120,8 @@ pub struct GoroutineCopy {
     pub mappings: Mappings,
     /// How many could not be read.
     pub unreadable: usize,
+    /// How many live, those included that were not asked for.
+    pub total: usize,
     /// By reader.
     stacks: Vec<Vec<u8>>,
 }
@@ -133,52 +139,122 @@ impl GoroutineCopy {
 }
 
 impl Process {
-    /// Copies all goroutines with at most so much of each stack. A process that runs is held for it.
-    pub fn copy_goroutines(&mut self, runtime: &GoRuntime, each: usize) -> Result<GoroutineCopy, GoroutineFault> {
+    /// Copies goroutines as deep as is asked for, and with them the threads that know more of theirs than the runtime does. A
+    /// process that runs is held for it.
+    pub fn copy_goroutines(
+        &mut self,
+        runtime: &GoRuntime,
+        depth: Depth,
+        ahead: Option<Ahead>,
+    ) -> Result<(GoroutineCopy, Snapshot), GoroutineFault> {
         let running = self.held().is_none();
         let memory = self.memory()?;
         let mappings = self.mappings()?;
-        // Entries of the list are never taken out and never moved: those that are there now are there in the stop.
-        let mut list = if running { read_list(&memory, runtime, 0) } else { Vec::new() };
-        let mut runs = Runs::of(&list, runtime.layout.g_size());
-        // Pages that the kernel would have to find while it copies are found before.
-        let rooms = if running { rooms(&runs, each) } else { Vec::new() };
+        let looks_ahead = running || depth.only.is_some();
+        let ahead = ahead.or_else(|| looks_ahead.then(|| Ahead::by(&memory, runtime, depth)));
+        let Ahead { mut list, total, mut runs, rooms } = ahead.unwrap_or_default();
         let hold = self.take_hold()?;
-        let more = read_list(&memory, runtime, list.len());
+        let more = if depth.only.is_none() { read_list(&memory, runtime, list.len()) } else { Vec::new() };
         if !more.is_empty() {
             list.extend(more);
             runs = Runs::of(&list, runtime.layout.g_size());
         }
-        let each = each.min((MOST_BYTES / list.len().max(1)).max(512));
+        let each = depth.bytes.min((MOST_BYTES / list.len().max(1)).max(512));
         let mut parts = read_all_gs(&memory, &runs, &runtime.layout, each, rooms);
         let threads =
             read_threads(&memory, parts.iter().flat_map(|part| part.gs.iter().chain(&part.running)), &runtime.layout);
+        let mut away = Vec::new();
         let mut scratch = vec![0; CHUNK.max(each)];
         for (number, part) in (0..).zip(&mut parts) {
-            let mut running = std::mem::take(&mut part.running);
-            for g in &mut running {
-                let registers =
-                    threads.get(&g.m).and_then(|tid| self.registers_at(*tid)).map(|found| registers_of(&found));
-                g.stand_at(registers);
-            }
+            away.extend(self.stand_at_threads(part, &threads, runtime, depth.only_user));
+            let running = std::mem::take(&mut part.running);
             part.read_stacks(&memory, number, each, running, &mut scratch);
         }
+        let away = self.copy_of(&away, mappings.clone(), runtime, memory);
         let held = hold.map(|hold| self.release(hold)).transpose()?;
         let unreadable = list.len().saturating_sub(parts.iter().map(|part| part.readable).sum());
-        let gs = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.gs)).collect();
+        let mut gs: Vec<RawG> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.gs)).collect();
+        // Another may have its place by now.
+        gs.retain(|g| depth.only.is_none_or(|id| g.id == id));
+        let total = total.unwrap_or(gs.len());
         let stacks = parts.into_iter().map(|part| part.stacks).collect();
-        Ok(GoroutineCopy { gs, threads, held, mappings, unreadable, stacks })
+        Ok((GoroutineCopy { gs, threads, held, mappings, unreadable, total, stacks }, away))
+    }
+
+    /// Running goroutines go on where their threads stand; the threads that are not on their goroutines' stacks.
+    fn stand_at_threads(
+        &self,
+        part: &mut Part,
+        threads: &FxHashMap<u64, Tid>,
+        runtime: &GoRuntime,
+        only_user: bool,
+    ) -> Vec<Tid> {
+        // In a list it is enough which function of Go has called C or the kernel.
+        let tells_more = |g: &&mut RawG| g.m != 0 && (g.status != SYSCALL || !only_user);
+        let on_threads = part.running.iter_mut().chain(part.gs.iter_mut().filter(tells_more)).take(MOST_ON_THREADS);
+        let is_away = |g: &mut RawG| {
+            let tid = *threads.get(&g.m)?;
+            let registers = self.registers_at(tid).map(|found| registers_of(&found));
+            (!g.stand_at(registers, runtime)).then_some(tid)
+        };
+        on_threads.filter_map(is_away).collect()
     }
 }
 
+/// What is found before a process is held. Entries of the runtime's list are never taken out and never moved: those that are
+/// there before are there in the stop. So is memory for what they say.
+#[derive(Default)]
+pub struct Ahead {
+    list: Vec<u64>,
+    /// How many goroutines live, where only one is asked for.
+    total: Option<usize>,
+    runs: Runs,
+    rooms: Vec<Part>,
+}
+
+impl Ahead {
+    /// Of a process that is not attached; `None`: its memory cannot be read.
+    pub fn of(pid: Pid, runtime: &GoRuntime, depth: Depth) -> Option<Ahead> {
+        Some(Ahead::by(&Memory::open(pid, pid.leader()).ok()?, runtime, depth))
+    }
+
+    fn by(memory: &Memory, runtime: &GoRuntime, depth: Depth) -> Ahead {
+        let (list, total) = match depth.only {
+            Some(id) => addresses_of(memory, runtime, id),
+            None => (read_list(memory, runtime, 0), None),
+        };
+        let runs = Runs::of(&list, runtime.layout.g_size());
+        let rooms = rooms(&runs, depth.bytes);
+        Ahead { list, total, runs, rooms }
+    }
+}
+
+/// Of more goroutines than this that are on threads it is enough what the runtime has noted.
+const MOST_ON_THREADS: usize = 1024;
+
+/// The address of the living goroutine of a number, and how many live. The process may run: where a `g` is never changes.
+fn addresses_of(memory: &Memory, runtime: &GoRuntime, id: u64) -> (Vec<u64>, Option<usize>) {
+    let runs = Runs::of(&read_list(memory, runtime, 0), runtime.layout.g_size());
+    let parts = read_all_gs(memory, &runs, &runtime.layout, 0, Vec::new());
+    let living = || parts.iter().flat_map(|part| part.gs.iter().chain(&part.running));
+    (living().filter(|g| g.id == id).map(|g| g.addr).collect(), Some(living().count()))
+}
+
 impl RawG {
-    /// A running one goes on where its thread stands, unless that is on another stack just now.
-    fn stand_at(&mut self, registers: Option<FrameRegisters>) {
-        let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else { return };
-        if (self.lo..self.hi).contains(&sp) {
+    /// A running one goes on where its thread stands. False: that is on another stack just now or in code that is not Go's, and
+    /// only its registers tell what the goroutine does: it handles a signal, asks the vDSO, or is in C. In a system call of
+    /// Go's the runtime has noted the caller, which is what its own traces begin with.
+    fn stand_at(&mut self, registers: Option<FrameRegisters>, runtime: &GoRuntime) -> bool {
+        let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else {
+            return true;
+        };
+        let is_go = |pc| runtime.tables().is_some_and(|tables| tables.stack_rule(runtime.bias().link(pc)).is_some());
+        let is_here = (self.lo..self.hi).contains(&sp) && is_go(RuntimeAddr(pc));
+        if is_here && self.status == RUNNING {
             (self.pc, self.sp, self.is_exact) = (pc, sp, true);
             self.bp = registers.and_then(|registers| registers.get(crate::symbols::unwind::RBP)).unwrap_or(0);
         }
+        is_here
     }
 }
 
@@ -200,6 +276,7 @@ fn read_list(memory: &Memory, runtime: &GoRuntime, from: usize) -> Vec<u64> {
 }
 
 /// Stretches of memory in which `g`s lie close together, in few pieces and not too large ones.
+#[derive(Default)]
 struct Runs {
     /// The addresses, rising.
     sorted: Vec<u64>,
@@ -260,12 +337,9 @@ const USUAL: usize = 400;
 /// Empty parts whose memory is there already.
 fn rooms(runs: &Runs, each: usize) -> Vec<Part> {
     in_parallel(runs.parts(), |part: &[Run]| {
-        let count = part.iter().map(|run| run.1 - run.0).sum();
-        // Not zeros, which the allocator would take from the kernel as pages that are not there yet.
-        let (mut gs, mut stacks) = (vec![RawG::default(); count], vec![1; (count * each.min(USUAL)).min(MOST_BYTES)]);
-        gs.clear();
-        stacks.clear();
-        vec![Part { gs, stacks, ..Part::default() }]
+        let count: usize = part.iter().map(|run| run.1 - run.0).sum();
+        let stacks = room::prepared(usize::min(count * each.min(USUAL), MOST_BYTES));
+        vec![Part { gs: room::prepared(count), stacks, ..Part::default() }]
     })
 }
 

@@ -6,7 +6,7 @@ mod labels;
 pub mod layout;
 mod runtime;
 mod threads;
-mod wait_reasons;
+pub mod wait_reasons;
 mod walk;
 
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-pub use copy::{GoroutineCopy, RawG};
+pub use copy::{Ahead, GoroutineCopy, RawG};
 pub use labels::Labels;
 pub use runtime::{GoRuntime, TlsSlot};
 pub use threads::{GoThread, ParkedGoroutine};
@@ -23,10 +23,11 @@ pub use walk::Walked;
 
 use self::labels::LabelReader;
 use self::walk::{Walker, is_user_function};
-use super::stacks::NamedFrame;
+use super::snapshot::Snapshot;
+use super::stacks::{Limits, NamedFrame};
 use super::{Error, Fault, Modules, Process};
 use crate::addr::{Pid, Tid};
-use crate::kernel::clock;
+use crate::kernel::{clock, room};
 
 /// What a goroutine does (`_Gidle` … of runtime/runtime2.go).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -90,6 +91,8 @@ pub struct Goroutines {
     pub held: Option<Duration>,
     /// By rising number.
     pub all: Vec<Goroutine>,
+    /// How many there are, those included that were not asked for.
+    pub total: usize,
     /// How many could not be read.
     pub unreadable: usize,
 }
@@ -103,15 +106,22 @@ pub struct Depth {
     pub only_user: bool,
     /// So much of each stack is copied, bytes.
     pub bytes: usize,
+    /// Only the goroutine of this number.
+    pub only: Option<u64>,
 }
 
 impl Depth {
     /// For lists: where each stands in the program's own code.
-    pub const USER: Depth = Depth { frames: 64, only_user: true, bytes: 1024 };
+    pub const USER: Depth = Depth { frames: 64, only_user: true, bytes: 1024, only: None };
 
     /// For stacks of so many frames.
     pub fn stacks(frames: usize) -> Depth {
-        Depth { frames, only_user: false, bytes: 256 << 10 }
+        Depth { frames, only_user: false, bytes: 256 << 10, only: None }
+    }
+
+    /// The same of one goroutine alone.
+    pub fn of(self, id: u64) -> Depth {
+        Depth { only: Some(id), ..self }
     }
 }
 
@@ -134,17 +144,19 @@ impl Process {
         modules: &Modules,
         depth: Depth,
     ) -> Result<Goroutines, GoroutineFault> {
-        Ok(self.unnamed_goroutines(runtime, depth)?.named(runtime, modules, depth))
+        Ok(self.unnamed_goroutines(runtime, depth, None)?.named(runtime, modules, depth))
     }
 
-    /// The same without their names, which may be found when the process was let go.
+    /// The same without their names, which may be found when the process was let go. `ahead`: what was found before it was
+    /// attached to.
     pub fn unnamed_goroutines(
         &mut self,
         runtime: &GoRuntime,
         depth: Depth,
+        ahead: Option<Ahead>,
     ) -> Result<UnnamedGoroutines, GoroutineFault> {
-        let copy = self.copy_goroutines(runtime, depth.bytes)?;
-        Ok(UnnamedGoroutines { process: self.pid(), memory: self.memory()?, copy })
+        let (copy, away) = self.copy_goroutines(runtime, depth, ahead)?;
+        Ok(UnnamedGoroutines { process: self.pid(), memory: self.memory()?, copy, away })
     }
 }
 
@@ -153,17 +165,34 @@ pub struct UnnamedGoroutines {
     process: Pid,
     memory: Rc<crate::kernel::memory::Memory>,
     copy: GoroutineCopy,
+    /// The threads that are not on their goroutines' stacks.
+    away: Snapshot,
 }
+
+/// Stacks of goroutines that were found by their threads.
+type ByThread = FxHashMap<Tid, Arc<Walked>>;
 
 impl UnnamedGoroutines {
     /// Walks their stacks and names what is on them.
     pub fn named(self, runtime: &GoRuntime, modules: &Modules, depth: Depth) -> Goroutines {
-        let UnnamedGoroutines { process, memory, copy } = self;
+        let UnnamedGoroutines { process, memory, copy, mut away } = self;
         let labels = read_labels(&copy, &LabelSource { memory, minor: runtime.minor() });
-        let all = name_all(&copy, runtime, modules, depth, &labels);
+        let by_thread = walk_threads(&mut away, modules, depth);
+        let all = name_all(&copy, runtime, modules, depth, &labels, &by_thread);
         let version = runtime.build().version;
-        Goroutines { process, version, held: copy.held, all, unreadable: copy.unreadable }
+        Goroutines { process, version, held: copy.held, all, total: copy.total, unreadable: copy.unreadable }
     }
+}
+
+/// Stacks without any frame of the program's own tell less than what the runtime has noted.
+fn walk_threads(away: &mut Snapshot, modules: &Modules, depth: Depth) -> ByThread {
+    if away.threads.is_empty() {
+        return ByThread::default();
+    }
+    let stacks = away.stacks(modules, Limits { frames: depth.frames, registers: false });
+    let walked = stacks.into_iter().map(|(_, stack)| Arc::new(Walked::of(stack)));
+    let by_thread = away.threads.iter().map(|thread| thread.tid).zip(walked);
+    by_thread.filter(|(_, walked)| walked.has_user).collect()
 }
 
 struct LabelSource {
@@ -185,6 +214,7 @@ fn name_all(
     modules: &Modules,
     depth: Depth,
     labels: &FxHashMap<u64, Option<Labels>>,
+    by_thread: &ByThread,
 ) -> Vec<Goroutine> {
     let (now, minor) = (clock::monotonic(), runtime.minor());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -195,7 +225,9 @@ fn name_all(
     copy::in_parallel(parts, |part: &[(u64, &RawG)]| {
         let mut walker = Walker::new(copy, modules, &copy.mappings, depth.frames, depth.only_user);
         let mut one = |g: &RawG| {
-            let stack = walker.stack(g);
+            let thread = copy.threads.get(&g.m).copied();
+            let by_thread = thread.and_then(|tid| by_thread.get(&tid)).cloned();
+            let stack = by_thread.unwrap_or_else(|| walker.stack(g));
             let start = walker.place(g.start_pc, false);
             let waits = g.status == WAITING;
             Goroutine {
@@ -204,18 +236,23 @@ fn name_all(
                 status: Status(g.status),
                 wait_reason: waits.then(|| wait_reasons::wait_reason(minor, g.reason)).flatten(),
                 waiting: (waits && g.since != 0).then(|| now.saturating_sub(Duration::from_nanos(g.since))),
-                thread: copy.threads.get(&g.m).copied(),
+                thread,
                 is_system: is_system(start.as_deref(), &stack),
                 stack,
                 start,
-                creator: walker.place(g.creator_pc, true),
+                creator: if g.id == MAIN { None } else { walker.place(g.creator_pc, true) },
                 parent: (g.parent != 0).then_some(g.parent),
                 labels: if g.labels == 0 { None } else { labels.get(&g.labels).cloned().flatten() },
             }
         };
-        part.iter().map(|(_, g)| one(g)).collect()
+        let mut named = room::prepared(part.len());
+        named.extend(part.iter().map(|(_, g)| one(g)));
+        named
     })
 }
+
+/// The first goroutine, which no `go` statement has made: the runtime's own traces name none (`printcreatedby`).
+const MAIN: u64 = 1;
 
 /// `_Gwaiting`.
 const WAITING: u32 = 4;

@@ -1,7 +1,7 @@
 //! What goroutines wait for (`waitReasonStrings` of runtime/runtime2.go): an index whose meaning shifts between releases.
 
 /// The words of a release's index; `None` if it has no such reason, or none at all.
-pub(super) fn wait_reason(minor: u32, index: u8) -> Option<&'static str> {
+pub fn wait_reason(minor: u32, index: u8) -> Option<&'static str> {
     let parts: &[&[&str]] = match minor {
         ..=19 => &[FIRST, SYNC, OLD],
         20..=23 => &[FIRST, SYNC, LOCKS, LAST],

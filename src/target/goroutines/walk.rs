@@ -36,6 +36,15 @@ pub struct Walked {
     pub has_user: bool,
 }
 
+impl Walked {
+    /// Of a stack that has names.
+    pub(super) fn of(stack: Arc<NamedStack>) -> Walked {
+        let own = |frame: &NamedFrame| frame.function.as_deref().is_some_and(is_user_function);
+        let user = stack.frames.iter().position(own);
+        Walked { user: user.unwrap_or(0), has_user: user.is_some(), stack }
+    }
+}
+
 /// What is known of an address on a stack.
 #[derive(Clone, Copy)]
 struct Rule {
@@ -139,9 +148,7 @@ impl<'a> Walker<'a> {
     fn name(&mut self, pcs: &[u64], end: End) -> Walked {
         let frames = pcs.chunks_exact(2).map(|pair| frame(RuntimeAddr(pair[0]), RuntimeAddr(pair[1]))).collect();
         let stack = self.namer.name_all(&crate::target::stacks::Stack { frames, end });
-        let own = |frame: &NamedFrame| frame.function.as_deref().is_some_and(is_user_function);
-        let user = stack.frames.iter().position(own);
-        Walked { user: user.unwrap_or(0), has_user: user.is_some(), stack: Arc::new(stack) }
+        Walked::of(Arc::new(stack))
     }
 
     /// The first line of a function, or of an address behind a call.

@@ -12,9 +12,10 @@ use crate::kernel::maps::Mappings;
 use crate::symbols::unwind::{self, FrameRegisters, RBP, RIP, RSP, Row, Scratch, StepError};
 use crate::target::Modules;
 
-/// More frames than this are never looked at, whatever is asked for.
+/// More frames than this are never looked at, whatever is asked for. A stack of the usual 8 MiB that endless recursion has filled
+/// has half as many at most: 16 bytes each.
 pub fn depth_limit() -> usize {
-    100_000
+    1_000_000
 }
 
 /// A stack may change to another memory so often; signal handlers on stacks of their own do.
