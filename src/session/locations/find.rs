@@ -89,7 +89,7 @@ pub fn resolve_spots(session: &Session, locations: &Locations, text: &str) -> Re
         && !is_name(name)
         && !text.starts_with(['\'', '"'])
         // What is no expression may be a name as listings show it: `int f<int>(int)`.
-        && (Expr::parse(text).is_ok() || locations.functions(name).is_empty())
+        && !(name.contains(['(', '<']) && Expr::parse(text).is_err() && !locations.functions(name).is_empty())
     {
         return expression(session, locations, text, text, 0);
     }
