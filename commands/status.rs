@@ -233,10 +233,13 @@ impl ProcessStatus {
         row(page, "breakpoints", self.breakpoint_words(status.catchpoints));
         for (index, file) in self.files.iter().enumerate() {
             let name = if index == 0 { "symbols" } else { "" };
-            row(page, name, format!("{}: {}", file_name(&file.path), file.words()));
+            row(page, name, format!("{}: {}", file_name(&file.path), file.brief_words()));
         }
         if self.files_mapped > self.files.len() {
             row(page, "", format!("and {} more files: libraries lists them", self.files_mapped - self.files.len()));
+        }
+        if self.files.iter().any(FileSymbols::is_brief) {
+            row(page, "", "libraries REGEX names the places where was looked");
         }
         match &self.protection {
             Protection::NotNeeded | Protection::EndsWithGodbg => {}

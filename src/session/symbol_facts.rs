@@ -40,6 +40,9 @@ struct Missing {
     file: String,
     /// Why it does not serve.
     why: String,
+    /// Whether nothing is there.
+    #[serde(skip)]
+    is_absent: bool,
 }
 
 /// The symbols of a file that is mapped; `None` if it is no ELF file.
@@ -63,14 +66,43 @@ pub fn file_symbols(loaded: &LoadedModule) -> Option<FileSymbols> {
         path,
         build_id: facts.build_id,
         symbols: facts.kinds.into_iter().map(kind).collect(),
-        missing: facts.missed.into_iter().map(|(file, why)| Missing { file, why }).collect(),
+        missing: facts.missed.into_iter().map(Missing::new).collect(),
         error: None,
     })
 }
 
 impl FileSymbols {
-    /// `DWARF 5 (3), .symtab (36) of /usr/lib/debug/…; not there: …`.
+    /// `DWARF 5 (3), .symtab (36) of /usr/lib/debug/…; looked in vain for …`.
     pub fn words(&self) -> String {
+        self.words_with(|missing| {
+            let missing: Vec<String> = missing.iter().map(Missing::words).collect();
+            format!("; looked in vain for {}", missing.join(", "))
+        })
+    }
+
+    /// The same in a line: of what was looked for in vain only how much, and in full what is there and does not serve.
+    pub fn brief_words(&self) -> String {
+        self.words_with(|missing| {
+            let (absent, unfit): (Vec<&Missing>, Vec<&Missing>) = missing.iter().partition(|one| one.is_absent);
+            let mut text = match absent.len() {
+                0 => String::new(),
+                1 => format!("; looked in vain for {}", absent[0].file),
+                places => format!("; no debug info of it in {places} places"),
+            };
+            if !unfit.is_empty() {
+                let unfit: Vec<String> = unfit.into_iter().map(Missing::words).collect();
+                text += &format!("; of no use: {}", unfit.join(", "));
+            }
+            text
+        })
+    }
+
+    /// Whether [`FileSymbols::brief_words`] leaves out where was looked.
+    pub fn is_brief(&self) -> bool {
+        self.missing.iter().filter(|one| one.is_absent).count() > 1
+    }
+
+    fn words_with(&self, missing: impl Fn(&[Missing]) -> String) -> String {
         if let Some(error) = &self.error {
             return error.clone();
         }
@@ -81,11 +113,17 @@ impl FileSymbols {
             let of = if last && one.file != self.path { format!(" of {}", one.file) } else { String::new() };
             words.push(format!("{} ({}){of}", one.kind, one.count));
         }
-        let mut text = if words.is_empty() { "none".to_owned() } else { words.join(", ") };
-        if !self.missing.is_empty() {
-            let missing: Vec<String> = self.missing.iter().map(|one| format!("{} ({})", one.file, one.why)).collect();
-            text += &format!("; looked in vain for {}", missing.join(", "));
-        }
-        text
+        let text = if words.is_empty() { "none".to_owned() } else { words.join(", ") };
+        if self.missing.is_empty() { text } else { text + &missing(&self.missing) }
+    }
+}
+
+impl Missing {
+    fn new((file, why): (String, Option<String>)) -> Missing {
+        Missing { file, is_absent: why.is_none(), why: why.unwrap_or_else(|| "is not there".into()) }
+    }
+
+    fn words(&self) -> String {
+        format!("{} ({})", self.file, self.why)
     }
 }

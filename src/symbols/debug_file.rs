@@ -15,8 +15,8 @@ pub struct DebugFile {
     pub elf: Elf,
 }
 
-/// What was looked for in vain: a path and why.
-pub type Missed = Vec<(String, String)>;
+/// What was looked for in vain: a path and why it does not serve; `None`: nothing is there.
+pub type Missed = Vec<(String, Option<String>)>;
 
 /// The separate debug info of `elf`, whose path is `path`.
 pub fn find(elf: &Elf, path: &Path, files: &dyn Files, missed: &mut Missed) -> Option<DebugFile> {
@@ -38,7 +38,7 @@ fn by_link(elf: &Elf, path: &Path, files: &dyn Files, folders: &[PathBuf], misse
     let (name, crc) = elf.debug_link()?;
     let name = String::from_utf8_lossy(&name).into_owned();
     if name.is_empty() || name.contains('/') {
-        missed.push((name, "a .gnu_debuglink names no file".into()));
+        missed.push((name, Some("a .gnu_debuglink names no file".into())));
         return None;
     }
     let own = path.parent().unwrap_or(Path::new("/"));
@@ -72,7 +72,7 @@ fn fetched(id: &[u8], files: &dyn Files, missed: &mut Missed) -> Option<DebugFil
     let bytes = files.open_outside(&place).ok().filter(|bytes| !(**bytes).as_ref().is_empty())?;
     let path = place.to_string_lossy().into_owned();
     if !fits_build_id(&bytes, id) {
-        missed.push((path, "is of another build".into()));
+        missed.push((path, Some("is of another build".into())));
         return None;
     }
     Some(DebugFile { path, elf: Elf::read(bytes).ok()? })
@@ -120,7 +120,7 @@ fn look(
             Err(error) => why = Some(error.to_string()),
         }
     }
-    missed.push((place.to_string_lossy().into_owned(), why.unwrap_or_else(|| "is not there".into())));
+    missed.push((place.to_string_lossy().into_owned(), why));
     None
 }
 

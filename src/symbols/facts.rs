@@ -124,8 +124,8 @@ pub struct SymbolFacts {
     pub build_id: Option<String>,
     /// What was found, the most telling first.
     pub kinds: Vec<SymbolSource>,
-    /// What was looked for in vain, and why it does not serve.
-    pub missed: Vec<(String, String)>,
+    /// What was looked for in vain, and why it does not serve; `None`: nothing is there.
+    pub missed: Vec<(String, Option<String>)>,
 }
 
 /// One kind of symbols.

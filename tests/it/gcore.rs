@@ -11,6 +11,7 @@ use crate::attaching::hold;
 use crate::harness::fixture::{BEAT, Fixture};
 use crate::harness::godbg::{Godbg, Outcome};
 use crate::harness::kernel::{self, SOON, Snapshot, wait_until};
+use crate::harness::steered::{Steered, calls};
 use crate::harness::{is_root, skip, toolchain};
 
 /// Slots of `corefile.c`, and its pages.
@@ -398,4 +399,21 @@ fn delve_opens_a_core_of_go() {
     let output = child.wait_with_output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("Thread ") && said.contains("Goroutine 1 "), "{said}");
+}
+
+/// A thread that meets a breakpoint in the moment of a stop is put before it again, and meets it when all go on: the process
+/// is not kept held for it.
+#[test]
+fn a_process_whose_breakpoints_are_met_meanwhile_runs_on() {
+    let mut this = Steered::start("calls", &["4", "free"]);
+    let (work, core) = (this.at(calls::WORK), this.target.dir().join("core"));
+    this.ask(&format!("break {work} if 0\ncontinue &"));
+    for _ in 0..5 {
+        this.target.assert_grows(calls::CALLS, 100);
+        let said = this.ask(&format!("gcore {}", core.display()));
+        assert!(said.contains(" written: ") && !said.contains(" stopped"), "{said}");
+    }
+    this.target.assert_grows(calls::CALLS, 100);
+    assert_eq!(this.hits(1), 0);
+    this.leave();
 }

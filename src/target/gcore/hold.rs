@@ -46,6 +46,8 @@ impl Process {
             _ if !matches!(thread.state, State::Stopped(_)) => false,
             Why::Signal { .. } | Why::Terminal { .. } => true,
             Why::JobControl { .. } => !hold.was_job_stopped,
+            // What met a breakpoint just then was put before it again, and meets it when all go on.
+            Why::Interrupt => false,
             _ => thread.for_godbg,
         };
         self.threads.iter().find(|(_, thread)| is_news(thread)).map(|(tid, thread)| (*tid, thread.why))
