@@ -248,8 +248,10 @@ impl RawG {
         let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else {
             return true;
         };
-        let is_go = |pc| runtime.tables().is_some_and(|tables| tables.stack_rule(runtime.bias().link(pc)).is_some());
-        let is_here = (self.lo..self.hi).contains(&sp) && is_go(RuntimeAddr(pc));
+        let rule = || runtime.tables()?.stack_rule(runtime.bias().link(RuntimeAddr(pc)));
+        // What enters a goroutine has not called it.
+        let is_its = || rule().is_some_and(|rule| !matches!(&*rule.name, "gogo" | "runtime.gogo"));
+        let is_here = (self.lo..self.hi).contains(&sp) && is_its();
         if is_here && self.status == RUNNING {
             (self.pc, self.sp, self.is_exact) = (pc, sp, true);
             self.bp = registers.and_then(|registers| registers.get(crate::symbols::unwind::RBP)).unwrap_or(0);

@@ -40,6 +40,8 @@ enum Kind {
     SystemStack,
     /// Leaves the goroutine for the scheduler, or to give it a larger stack: it goes on where the runtime has noted.
     Leaves,
+    /// Enters a goroutine where the runtime has noted, by a jump.
+    Enters,
     /// Go calls C.
     CallsC,
     /// C has called Go: goes over to the goroutine's stack.
@@ -59,6 +61,7 @@ impl Kind {
         match name.strip_suffix(".abi0").unwrap_or(name) {
             "runtime.systemstack" => Kind::SystemStack,
             "runtime.mcall" | "runtime.morestack" => Kind::Leaves,
+            "gogo" | "runtime.gogo" => Kind::Enters,
             "runtime.asmcgocall" => Kind::CallsC,
             "runtime.cgocallback" => Kind::CalledByC,
             "crosscall2" | "runtime.sigtramp" | "runtime.cgoSigtramp" => Kind::KeepsC,
@@ -120,6 +123,7 @@ impl Step for &GoStep {
                 _ if walk.is_away(sp) => Err(End::Outermost),
                 _ => walk.at(sp, frame.get(RBP)),
             },
+            Kind::Enters => walk.entered(sp, |pc| self.rule(context, pc).is_some_and(|rule| rule.is_entry)),
             Kind::CallsC => walk.back_from_c(sp),
             Kind::CalledByC => match self.thread.get() {
                 Some(thread) if thread.holds(sp) => {
@@ -184,6 +188,17 @@ impl Walk<'_> {
     fn left_goroutine(&self, sp: u64) -> Option<Left> {
         let thread = self.thread.filter(|thread| !thread.holds(sp) && thread.holds(thread.sp))?;
         Some(Left { pc: thread.pc, sp: thread.sp, bp: thread.bp })
+    }
+
+    /// Where the goroutine goes on whose stack `gogo` has taken already, or is about to take.
+    fn entered(&self, sp: u64, is_entry: impl Fn(u64) -> bool) -> Result<Caller, End> {
+        let thread = self.thread.ok_or(End::Outermost)?;
+        let left = match self.left_goroutine(sp) {
+            Some(left) => left,
+            None if thread.holds(sp) => Left { pc: thread.pc, sp, bp: thread.bp },
+            None => return Err(End::Outermost),
+        };
+        Ok(Caller { is_interrupted: is_entry(left.pc), ..left.caller(sp) })
     }
 
     /// The caller of this function with its stack pointer here.
@@ -278,6 +293,7 @@ mod tests {
             ("runtime.sigtramp", true, Kind::KeepsC),
             ("runtime.sigtramp.abi0", true, Kind::KeepsC),
             ("runtime.asmcgocall.abi0", false, Kind::CallsC),
+            ("gogo", false, Kind::Enters),
             ("runtime.systemstack_switch", false, Kind::Plain),
             ("main.systemstack", false, Kind::Plain),
         ] {
