@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::harness::kernel;
+use crate::harness::kernel::{self, SOON, wait_until};
 use crate::harness::steered::{Steered, calls};
 
 const WRITE: u64 = 8;
@@ -12,6 +12,8 @@ const WRITE_IN_NEW_THREAD: u64 = 10;
 /// Lets it write or read so many bytes from an offset on, and waits for the stop.
 #[track_caller]
 fn touched(this: &mut Steered, what: u64, offset: u64, length: u64) -> String {
+    // A stop before it has put the last question away would have it put this one away instead.
+    wait_until(SOON, "the fixture to have done the last", || this.target.get(calls::ASK) == 0);
     this.target.set(calls::OFFSET, offset);
     this.target.set(calls::LENGTH, length);
     // What it was asked it does once it runs.
