@@ -18,7 +18,7 @@ pub struct Section {
 #[derive(Clone)]
 enum Data {
     Mapped(Bytes, Range<usize>),
-    Unpacked(Arc<[u8]>),
+    Unpacked(Arc<Vec<u8>>),
 }
 
 impl Section {
@@ -30,7 +30,7 @@ impl Section {
 
     /// Bytes that were unpacked.
     pub fn unpacked(address: LinkAddr, bytes: Vec<u8>) -> Section {
-        Section { address, data: Data::Unpacked(bytes.into()) }
+        Section { address, data: Data::Unpacked(Arc::new(bytes)) }
     }
 }
 

@@ -9,19 +9,19 @@ use super::super::elf::Elf;
 use super::super::{Files, Section, parallel};
 use super::Reader;
 
+/// What is read, the largest first: sections are unpacked side by side. Not where values are (`.debug_loc`, `.debug_loclists`), which
+/// is large and not asked for.
 const IDS: &[SectionId] = &[
+    SectionId::DebugInfo,
+    SectionId::DebugStr,
+    SectionId::DebugLine,
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
     SectionId::DebugAranges,
-    SectionId::DebugInfo,
-    SectionId::DebugLine,
     SectionId::DebugLineStr,
-    SectionId::DebugLoc,
-    SectionId::DebugLocLists,
     SectionId::DebugNames,
     SectionId::DebugRanges,
     SectionId::DebugRngLists,
-    SectionId::DebugStr,
     SectionId::DebugStrOffsets,
     SectionId::DebugTypes,
     SectionId::DebugCuIndex,
