@@ -30,6 +30,9 @@ impl Leash {
 /// Starts a guardian for what a journal describes. It gets the open file as its standard output: at the path may be another
 /// one when it comes to work.
 pub fn start(path: &Path, journal: File) -> io::Result<Leash> {
+    if !own::is_program() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "this program is not godbg"));
+    }
     let (reader, writer) = pipe()?;
     // The file that runs now, whatever has become of its name.
     let mut command = Command::new("/proc/self/exe");

@@ -20,6 +20,19 @@ use nix::unistd;
 use super::signal::Signal;
 use crate::addr::{Pid, Tid};
 
+static IS_PROGRAM: AtomicBool = AtomicBool::new(false);
+
+/// Says that this process runs the `godbg` program, whose executable can be started again for another part of the work. Other
+/// programs that use the library must not be: they would do whatever they do.
+pub fn declare_program() {
+    IS_PROGRAM.store(true, Ordering::Relaxed);
+}
+
+/// Whether that was said.
+pub fn is_program() -> bool {
+    IS_PROGRAM.load(Ordering::Relaxed)
+}
+
 /// The calling thread's tid.
 pub fn tid() -> Tid {
     Tid(unistd::gettid().as_raw())

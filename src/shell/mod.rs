@@ -43,6 +43,7 @@ const INTERRUPTED: u8 = 130;
 
 /// The whole of `godbg`: from the words of the command line to the exit status.
 pub fn run() -> ExitCode {
+    own::declare_program();
     ExitCode::from(leave_with())
 }
 
