@@ -1,13 +1,12 @@
 //! The small process that outlives godbg for a moment, should godbg be killed: starting it, and how it learns of the end. It
-//! is godbg's own program, in a session of its own so that no terminal's signal reaches it. Knows nothing of what it mends.
+//! is godbg's own program, in a process group of its own from its first moment, so that no terminal's signal reaches it. Knows nothing of what it mends.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-use nix::unistd::setsid;
 
 use super::own;
 
@@ -38,16 +37,16 @@ pub fn start(path: &Path, journal: File) -> io::Result<Leash> {
     let mut command = Command::new("/proc/self/exe");
     command.arg(WORD).arg(path).current_dir("/");
     // Its end is taken by the wait for any child of this thread.
-    command.stdin(OwnedFd::from(reader)).stdout(journal).stderr(Stdio::null()).spawn()?;
+    command.stdin(OwnedFd::from(reader)).stdout(journal).stderr(Stdio::null());
+    // Signals of a terminal go to the group in its foreground.
+    command.process_group(0).spawn()?;
     Ok(Leash { pipe: writer })
 }
 
 /// In the guardian: sleeps until godbg has ended or lets it go. True: godbg has ended, and there is something to be done.
 pub fn await_end() -> io::Result<bool> {
-    // Whatever is meant for godbg's terminal or process group is not meant for it.
+    // Whatever is meant for godbg is not meant for it.
     own::block_signals()?;
-    // It leads no group, having been started a moment ago: this cannot fail.
-    let _ = setsid();
     let mut said = Vec::new();
     io::stdin().lock().take(1).read_to_end(&mut said)?;
     Ok(said.is_empty())
