@@ -1,5 +1,5 @@
 //! The small process that outlives godbg for a moment, should godbg be killed: starting it, and how it learns of the end. It
-//! is godbg's own program, in a process group of its own from its first moment, so that no terminal's signal reaches it. Knows nothing of what it mends.
+//! is godbg's own program, in a session of its own from its first moment, so that no terminal's signal reaches it. Knows nothing of what it mends.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write, pipe};
@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use nix::unistd::setsid;
 
 use super::own;
 
@@ -38,8 +40,10 @@ pub fn start(path: &Path, journal: File) -> io::Result<Leash> {
     command.arg(WORD).arg(path).current_dir("/");
     // Its end is taken by the wait for any child of this thread.
     command.stdin(OwnedFd::from(reader)).stdout(journal).stderr(Stdio::null());
-    // Signals of a terminal go to the group in its foreground.
-    command.process_group(0).spawn()?;
+    let leave_session = || setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: between fork and exec it makes one system call, and allocates nothing.
+    unsafe { command.pre_exec(leave_session) };
+    command.spawn()?;
     Ok(Leash { pipe: writer })
 }
 
