@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::addr::{Pid, Tid};
 use crate::session::command::{args, no_question, parse, reply};
 use crate::session::event::end_words;
+use crate::session::hooks;
 use crate::session::page::{Page, Span, Style};
 use crate::session::{
     Command, Context, Failure, Group, LastEnd, Needs, Outcome, ProcessOutcome, Reply, Show, Words, duration,
@@ -65,20 +66,28 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
         .into());
     }
     let deadline = args.duration.map(|duration| Instant::now() + duration);
-    let waited = match cx.session.wait_for_process(deadline)? {
-        ProcessOutcome::Stopped(report) => stopped(cx, report)?,
-        ProcessOutcome::Ended(last) => ended(last),
-        ProcessOutcome::StillRuns => {
-            let pid = cx.session.process()?.pid();
-            let time = duration::show(args.duration.unwrap_or_default());
-            let message = format!("process {pid} has neither stopped nor ended within {time}");
-            let held = cx.session.process()?.held().is_some();
-            let hint =
-                if held { "all its threads sleep in the kernel: threads shows where" } else { "interrupt stops it" };
-            return Err(Failure::hinted(message, hint).into());
+    let waited = loop {
+        let ran = cx.session.current().is_some_and(|process| process.held().is_none());
+        match cx.session.wait_for_process(deadline)? {
+            // What is to be run at a stop is run by whoever is told of it first.
+            ProcessOutcome::Stopped(report) if ran && hooks::after_stop(cx.session, &report).goes_on => {
+                cx.session.resume(false)?;
+            }
+            ProcessOutcome::Stopped(report) => break stopped(cx, report)?,
+            ProcessOutcome::Ended(last) => break ended(last),
+            ProcessOutcome::StillRuns => return Err(still_runs(cx, args.duration.unwrap_or_default())?.into()),
         }
     };
     Ok(Outcome::Reply(Reply::new(waited)))
+}
+
+/// The time is up.
+fn still_runs(cx: &mut Context<'_>, waited: Duration) -> anyhow::Result<Failure> {
+    let process = cx.session.process()?;
+    let message = format!("process {} has neither stopped nor ended within {}", process.pid(), duration::show(waited));
+    let held = process.held().is_some();
+    let hint = if held { "all its threads sleep in the kernel: threads shows where" } else { "interrupt stops it" };
+    Ok(Failure::hinted(message, hint))
 }
 
 fn stopped(cx: &mut Context<'_>, report: StopReport) -> anyhow::Result<Waited> {

@@ -108,7 +108,8 @@ fn a_followed_child_has_the_breakpoints_of_its_parent() {
 /// breakpoint is run in the one that met it.
 #[test]
 fn a_new_breakpoint_and_its_changes_are_for_all_processes() {
-    for go_on in ["process 2 continue", "process 2 continue &\nprocess 1"] {
+    // A script is told of what happened aside with its next command.
+    for go_on in ["process 2 continue", "process 2 continue &\nprocess 1\nprocess 2 wait 60\necho it has stopped"] {
         let (target, mut godbg) = following("both", "fork", "continue");
         let add = kernel::symbol(target.pid(), "add");
         let child = kernel::children(target.pid())[0];
