@@ -155,7 +155,19 @@ impl Fixture {
     /// Waits until a counter has grown by `more`: the fixture runs.
     pub fn assert_grows(&self, slot: usize, more: u64) {
         let goal = self.get(slot) + more;
-        wait_until(Duration::from_secs(20), &format!("counter {slot} to reach {goal}"), || self.get(slot) >= goal);
+        let begin = Instant::now();
+        while self.get(slot) < goal {
+            let stands = || {
+                let of = |tid: &i32| {
+                    let call = fs::read_to_string(format!("/proc/{tid}/syscall")).unwrap_or_default();
+                    format!("thread {tid}: {:?} {}", kernel::status_of(*tid, "State"), call.trim())
+                };
+                kernel::tids(self.pid()).iter().map(of).collect::<Vec<_>>().join(", ")
+            };
+            let bound = Duration::from_secs(20);
+            assert!(begin.elapsed() < bound, "waited 20 s in vain for counter {slot} to reach {goal}: {}", stands());
+            kernel::nap();
+        }
     }
 
     /// The heartbeat goes on.
