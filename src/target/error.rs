@@ -123,6 +123,14 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// A thread runs in the memory that breakpoints need, which is taken back only when none does.
+    #[error("thread {thread} of process {process} still runs in memory that godbg has lent the process")]
+    InLentMemory {
+        /// The process.
+        process: Pid,
+        /// The thread.
+        thread: Tid,
+    },
     /// No free memory near an instruction that is to be copied.
     #[error("there is no free address space near {0}")]
     NoRoom(RuntimeAddr),
@@ -178,6 +186,9 @@ impl Error {
             Error::NoCalls { .. } => "another thread may be able to: thread N syscall …".into(),
             Error::TooManyBreakpoints(_) => "clear some".into(),
             Error::NotText { .. } | Error::NotWatchable(_) => "maps lists what is mapped where".into(),
+            Error::InLentMemory { process, .. } => {
+                format!("nothing in it stops or harms it; \"godbg repair {process}\" takes the memory back later")
+            }
             Error::WillNotDie(_) => "it ends as soon as the kernel lets the thread go".into(),
             _ => return None,
         })

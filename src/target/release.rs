@@ -58,6 +58,7 @@ impl Process {
         let traps = self.traps();
         if self.steering.shield.is_some() {
             self.leave_a_call();
+            self.leave_lent_memory();
         }
         self.clear_steering();
         self.leave_entries();
@@ -90,6 +91,15 @@ impl Process {
         leaving.attend();
         let late = leaving.late_threads();
         Ok(Released { held, threads, late, leaving: leaving.into_rest() })
+    }
+
+    /// A thread may run the handler that was lent: its program has sent itself a SIGTRAP.
+    fn leave_lent_memory(&mut self) {
+        self.steering.retired = true;
+        // Nobody is told of them any more.
+        self.unreported.clear();
+        // An error: the guardian takes it back when they have left, or the process has ended.
+        let _ = self.leave_shield(super::Why::Interrupt);
     }
 
     /// The threads that could not be let go, and the children that have not reached their first stop.

@@ -13,6 +13,10 @@ use crate::harness::kernel::{self, SOON, wait_until};
 use crate::harness::quick;
 use crate::harness::steered::{Steered, Traces, calls};
 
+/// What `calls` does when it is asked for that: raise(SIGTRAP), and setting a handler for it.
+const RAISE: u64 = 5;
+const SET_HANDLER: u64 = 11;
+
 /// Goes through one way out, running at full speed and held.
 #[track_caller]
 fn both(leave: impl Fn(&mut Steered)) {
@@ -39,6 +43,33 @@ fn both(leave: impl Fn(&mut Steered)) {
 /// Where a guardian says what it has undone.
 fn guardian_log(this: &Steered) -> PathBuf {
     this.traces.state().join("godbg/guardian.log")
+}
+
+/// What godbg lends is called before the program's own handler for SIGTRAP, which may return when it is no more.
+#[test]
+fn from_within_a_handler_of_the_programs_own() {
+    let mut this = Steered::start("calls", &["2", "free"]);
+    let work = this.at(calls::WORK);
+    let ask = |this: &Steered, what, answers| {
+        this.target.set(calls::ASK, what);
+        wait_until(SOON, "the fixture's answer", || this.target.get(calls::ANSWER) == answers);
+    };
+    this.ask("handle SIGTRAP nostop noprint pass\ncontinue &");
+    ask(&this, SET_HANDLER, 1);
+    this.ask(&format!("break {work} if 0"));
+    this.target.assert_grows(calls::CALLS, 100);
+    this.target.set(calls::HOLD, 1);
+    this.target.set(calls::ASK, RAISE);
+    wait_until(SOON, "the handler to run", || this.target.get(calls::TRAPS) == 1);
+    let said = this.ask("detach");
+    assert!(said.contains("detached"), "{said}");
+    assert!(!this.traces.has_lent_memory(), "lent memory was left");
+    this.target.set(calls::HOLD, 0);
+    wait_until(SOON, "the handler to return", || this.target.get(calls::ANSWER) == 2);
+    ask(&this, RAISE, 3);
+    assert_eq!(this.target.get(calls::TRAPS), 2, "its own handler is in force");
+    this.target.assert_grows(calls::CALLS, 100);
+    this.target.assert_beats();
 }
 
 /// Every thread stands in a call of its own then, at its entry or its return: one has to leave it to give back what was lent.

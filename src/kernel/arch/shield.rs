@@ -15,7 +15,7 @@ pub const OLD_HANDLER: u64 = 0;
 /// In the data: the `struct sigaction` to be set, as rt_sigaction(2) takes it.
 pub const NEW_ACTION: u64 = 0x20;
 
-/// In the data: where rt_sigaction(2) writes the one before.
+/// In the data: where rt_sigaction(2) writes the one before; `sa_restorer` is its third word.
 pub const OLD_ACTION: u64 = 0x40;
 
 /// In the data: a `struct sigaction` of zeroes, SIG_DFL.
@@ -77,6 +77,9 @@ std::arch::global_asm!(
     "    cmp rcx, 1",
     "    je 61f",
     "    jb 62f",
+    // The program's own handler returns by the program's own restorer: it may return when this memory is no more.
+    "    mov r8, [rip + godbg_shield - 0x4000 + 0x50]",
+    "    mov [rsp], r8",
     "    jmp rcx",
     "61: ret",
     // SIG_DFL: the signal comes again when this handler has returned, and ends the program as it would have.

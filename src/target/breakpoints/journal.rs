@@ -48,11 +48,8 @@ const _: () = assert!(FIRST_FREE + aftermath::LENGTH <= WORDS && MOST_SITES <= c
 /// `GODBG` and the version of the layout.
 const VALID: u64 = u64::from_le_bytes(*b"GODBG\0\0\x02");
 
-/// How long a repair tries to take hold of a process whose tracer is still dying.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long threads may take to leave what was lent to the process.
-const LEAVING: Duration = Duration::from_secs(2);
+/// How long a repair tries again: the tracer may still be dying, and a thread may need long to leave what was lent.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What is written down of one process, and the guardian that waits beside it.
 pub(in crate::target) struct Guard {
@@ -172,13 +169,9 @@ impl Process {
         }
         let copy = self.mend_caller(&journal);
         self.take_over(journal);
-        let begin = Instant::now();
-        while self.stopped_tids().into_iter().any(|tid| self.stands_in_shield(tid)) && begin.elapsed() < LEAVING {
-            self.resume(false)?;
-            wait::until_beat();
-            self.interrupt(Why::Attach)?;
-        }
+        let left = self.leave_shield(Why::Attach);
         self.end_left_copy(copy);
+        left?;
         self.clear_steering();
         self.steering = super::Steering::default();
         Ok(())
@@ -289,7 +282,7 @@ pub fn repair(pid: Pid, tracer: Tracer, metronome: Rc<Metronome>) -> Result<Opti
                 process.detach()?;
                 return Ok(Some(Repaired { process: pid, breakpoints }));
             }
-            Err(Error::Traced { .. }) if begin.elapsed() < PATIENCE => wait::until_beat(),
+            Err(Error::Traced { .. } | Error::InLentMemory { .. }) if begin.elapsed() < PATIENCE => wait::until_beat(),
             Err(error) => return Err(error),
         }
     }

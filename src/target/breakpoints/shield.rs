@@ -2,12 +2,14 @@
 //! that keeps the process alive should godbg be killed (`kernel::arch::shield`). Put there by system calls that the process
 //! makes itself while it is held, taken away the same way. Decides nothing about breakpoints.
 
+use std::time::{Duration, Instant};
+
 use super::displaced::SLOT;
 use crate::addr::{RuntimeAddr, Tid};
 use crate::kernel::arch::shield as code;
-use crate::kernel::{maps::Mappings, proc};
+use crate::kernel::{maps::Mappings, proc, wait};
 use crate::target::process::Process;
-use crate::target::{Error, Result};
+use crate::target::{Error, Result, Why};
 
 /// How long one lent area is: four pages for data, and code: the handler and some 2800 slots.
 pub(in crate::target) const AREA: u64 = 48 * PAGE;
@@ -16,6 +18,13 @@ const PAGE: u64 = 4096;
 
 /// How far an area may be from the instructions that are copied into it: what they count from the pc must be reached.
 const REACH: u64 = 1 << 30;
+
+/// How long threads may take to leave what was lent to the process.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// How long they run at first before it is looked where they are; twice as long each time, for on a busy machine it takes long
+/// until a thread has a processor.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// rt_sigaction(2) flags: SA_SIGINFO, SA_RESTORER, and SA_ONSTACK, because a goroutine's stack has no room for a signal frame.
 const FLAGS: u64 = 0x4 | 0x0400_0000 | 0x0800_0000;
@@ -156,9 +165,12 @@ impl Process {
         slot
     }
 
-    /// Takes everything back. The process is held, and no thread stands in what was lent.
+    /// Takes everything back. The process is held. An error: a thread stands in what was lent, or the process is ending.
     pub(in crate::target) fn lower_shield(&mut self) -> Result<()> {
         let Some(shield) = self.steering.shield.clone() else { return Ok(()) };
+        if let Some(tid) = self.thread_in_shield() {
+            return Err(Error::InLentMemory { process: self.pid, thread: tid });
+        }
         let tid = self.thread_for_calls()?;
         let home = shield.home().base.0;
         let now = home + code::NEW_ACTION;
@@ -175,10 +187,34 @@ impl Process {
         Ok(())
     }
 
-    /// Whether a thread stands in what was lent, by the registers that the kernel shows of it.
-    pub(in crate::target) fn stands_in_shield(&self, tid: Tid) -> bool {
-        let Some(shield) = &self.steering.shield else { return false };
-        self.tracer.registers(tid).is_ok_and(|registers| shield.contains(registers.pc()))
+    /// Lets the process run until no thread stands in what was lent, and holds it again. An error: one does all the same, or the
+    /// process has ended.
+    pub(in crate::target) fn leave_shield(&mut self, why: Why) -> Result<()> {
+        let begin = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        while let Some(tid) = self.thread_in_shield() {
+            if begin.elapsed() > LEAVING {
+                return Err(Error::InLentMemory { process: self.pid, thread: tid });
+            }
+            self.resume(false)?;
+            let resumed = Instant::now();
+            // An interrupt that is still due to a thread (one that reached a thread which had just stopped for something else)
+            // is taken here. Were such a thread only interrupted again, it would stop where it stands each time.
+            while resumed.elapsed() < pause {
+                wait::until_beat();
+                self.take_in(None);
+            }
+            self.interrupt(why)?;
+            pause *= 2;
+        }
+        Ok(())
+    }
+
+    /// A thread that stands in what was lent, by the registers that the kernel shows of it.
+    fn thread_in_shield(&self) -> Option<Tid> {
+        let shield = self.steering.shield.as_ref()?;
+        let stands = |tid: &Tid| self.tracer.registers(*tid).is_ok_and(|registers| shield.contains(registers.pc()));
+        self.stopped_tids().into_iter().find(stands)
     }
 
     /// Writes the breakpoints' addresses where the handler looks for them.

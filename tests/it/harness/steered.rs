@@ -17,6 +17,7 @@ pub mod calls {
     pub const WORK: usize = 5;
     pub const WATCHED: usize = 6;
     pub const ASK: usize = 7;
+    pub const ANSWER: usize = 8;
     pub const CHILDREN_FINE: usize = 9;
     pub const CHILD_STATUS: usize = 10;
     pub const TRAPS: usize = 11;
@@ -25,6 +26,7 @@ pub mod calls {
     pub const OFFSET: usize = 15;
     pub const EXECS: usize = 16;
     pub const DONE: usize = 17;
+    pub const HOLD: usize = 18;
 }
 
 /// What godbg must leave of a process, and where its journal lies.
