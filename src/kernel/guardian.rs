@@ -51,6 +51,8 @@ pub fn start(path: &Path, journal: File) -> io::Result<Leash> {
 pub fn await_end() -> io::Result<bool> {
     // Whatever is meant for godbg is not meant for it.
     own::block_signals()?;
+    // Threads may be standing at breakpoints that only it takes out.
+    own::come_first();
     let mut said = Vec::new();
     io::stdin().lock().take(1).read_to_end(&mut said)?;
     Ok(said.is_empty())
