@@ -8,7 +8,7 @@ use super::{Loaded, Reader};
 const MOST_RANGES: usize = 1 << 16;
 
 /// Where an entry that another names is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reference {
     /// In the same unit.
     Here(usize),
@@ -16,6 +16,18 @@ pub enum Reference {
     There(usize),
     /// In the file that is shared with others.
     Shared(usize),
+}
+
+impl Reference {
+    /// What an attribute's value refers to.
+    pub fn of(value: AttributeValue<Reader<'_>>) -> Option<Reference> {
+        match value {
+            AttributeValue::UnitRef(UnitOffset(offset)) => Some(Reference::Here(offset)),
+            AttributeValue::DebugInfoRef(offset) => Some(Reference::There(offset.0)),
+            AttributeValue::DebugInfoRefSup(offset) => Some(Reference::Shared(offset.0)),
+            _ => None,
+        }
+    }
 }
 
 /// What an entry says of itself.
@@ -71,7 +83,7 @@ impl<'a> Attributes<'a> {
                 gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
                     found.linkage = dwarf.attr_string(unit, value).ok();
                 }
-                gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => found.origin = reference(value),
+                gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => found.origin = Reference::of(value),
                 gimli::DW_AT_low_pc => found.low = address(value),
                 gimli::DW_AT_high_pc => match value {
                     AttributeValue::Udata(length) => size = Some(length),
@@ -118,14 +130,5 @@ impl<'a> Attributes<'a> {
             }
         }
         ranges
-    }
-}
-
-fn reference(value: AttributeValue<Reader<'_>>) -> Option<Reference> {
-    match value {
-        AttributeValue::UnitRef(UnitOffset(offset)) => Some(Reference::Here(offset)),
-        AttributeValue::DebugInfoRef(offset) => Some(Reference::There(offset.0)),
-        AttributeValue::DebugInfoRefSup(offset) => Some(Reference::Shared(offset.0)),
-        _ => None,
     }
 }

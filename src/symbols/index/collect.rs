@@ -13,39 +13,16 @@ use super::{Named, Place};
 /// A longer name is left out.
 const LONGEST_NAME: usize = 1 << 14;
 
-/// The names of debug info, of some units or of all.
-pub fn of_dwarf(dwarf: &Dwarf, some: Option<&[usize]>) -> Vec<Named> {
+/// The names of debug info.
+pub fn of_dwarf(dwarf: &Dwarf) -> Vec<Named> {
     dwarf.with(|loaded| {
-        let units: Vec<usize> = some.map_or_else(|| (0..loaded.unit_count()).collect(), <[usize]>::to_vec);
+        let units: Vec<usize> = (0..loaded.unit_count()).collect();
         let of_unit = |unit: &usize| {
             let files = loaded.numbered_files(*unit);
             loaded.with_code(*unit, |loaded, unit| names_of(loaded, unit, &files))
         };
         parallel::map(&units, of_unit).into_iter().flatten().collect()
     })
-}
-
-/// Where in `.debug_info` the entries of functions lie whose names hold some text, and of those that stand for them.
-pub fn offsets_of(loaded: &Loaded<'_>, unit: usize, literal: &str) -> Vec<u32> {
-    let Some(entries) = loaded.unit(unit) else { return Vec::new() };
-    let mut collected = Collected { names: Vec::new(), known: FxHashMap::default(), places: Vec::new(), files: &[] };
-    let _ = collected.walk(loaded, entries);
-    let holds = |die: usize| {
-        let mut at = die;
-        for _ in 0..16 {
-            let Some(known) = collected.known.get(&at) else { return false };
-            let linkage = known.linkage.is_some_and(|name| name.to_string_lossy().contains(literal));
-            if linkage || known.name.as_ref().is_some_and(|name| name.contains(literal)) {
-                return true;
-            }
-            let Some(Reference::Here(origin)) = known.origin else { return false };
-            at = origin;
-        }
-        false
-    };
-    let begin = loaded.extent(unit).start;
-    let dies = collected.known.keys().filter(|die| holds(**die));
-    dies.filter_map(|die| u32::try_from(begin.checked_add(*die)?).ok()).collect()
 }
 
 /// What a unit says of a function, for those that refer to it.
@@ -109,13 +86,8 @@ impl<'a> Collected<'a, '_> {
                     let is_inlined = tag == gimli::DW_TAG_inlined_subroutine;
                     let origin = if is_inlined { attributes.origin } else { Some(Reference::Here(offset)) };
                     if let Some(origin) = origin.filter(|_| attributes.has_code()) {
-                        let ranges = attributes.ranges(loaded, unit);
-                        let entry = attributes.entry.or(attributes.low).unwrap_or(0);
-                        let first = ranges.iter().find(|(begin, end)| *begin <= entry && entry < *end);
-                        if let Some((begin, end)) = first.or(ranges.iter().min()).copied() {
-                            let addr = if (begin..end).contains(&entry) { entry } else { begin };
-                            self.places.push((origin, Place { addr, size: end - addr, inlined: is_inlined }));
-                        }
+                        let place = Place::of(loaded, unit, &attributes, is_inlined);
+                        self.places.extend(place.map(|place| (origin, place)));
                     }
                     if !is_inlined {
                         let name = attributes.linkage.is_none().then(|| named(attributes.name, &around)).flatten();

@@ -10,12 +10,15 @@ mod flat;
 mod listed;
 mod narrow;
 mod offsets;
+mod select;
 mod strings;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use super::dwarf::Dwarf;
+use gimli::Unit;
+
+use super::dwarf::{Attributes, Dwarf, Loaded, Reader};
 use super::pattern::NamePattern;
 use super::symtab::{Kind, Symbol, Symbols};
 use super::{Files, NameEntry, NameKind, parallel};
@@ -32,6 +35,23 @@ pub struct Place {
     pub size: u64,
     /// Whether it is an inlined call.
     pub inlined: bool,
+}
+
+impl Place {
+    /// The code of an entry of debug info, if it has some: the part that it is entered by.
+    fn of<'a>(
+        loaded: &Loaded<'a>,
+        unit: &Unit<Reader<'a>>,
+        attributes: &Attributes<'a>,
+        inlined: bool,
+    ) -> Option<Place> {
+        let ranges = attributes.ranges(loaded, unit);
+        let entry = attributes.entry.or(attributes.low).unwrap_or(0);
+        let first = ranges.iter().find(|(begin, end)| *begin <= entry && entry < *end);
+        let (begin, end) = *first.or(ranges.iter().min())?;
+        let addr = if (begin..end).contains(&entry) { entry } else { begin };
+        Some(Place { addr, size: end - addr, inlined })
+    }
 }
 
 /// A name and all that it names.
@@ -64,7 +84,7 @@ pub struct Index(Flat);
 impl Index {
     /// Of all that a file has.
     pub fn build(dwarf: Option<&Dwarf>, symbols: &Symbols, key: u64) -> Index {
-        let mut all = dwarf.map(|dwarf| collect::of_dwarf(dwarf, None)).unwrap_or_default();
+        let mut all = dwarf.map(|dwarf| collect::of_dwarf(dwarf)).unwrap_or_default();
         add_parameters(&mut all, symbols);
         let others = beside(&all, symbols);
         let units = dwarf.map(|dwarf| Units { files: dwarf.files_of_units(), ranges: joined(dwarf.unit_ranges()) });
@@ -147,18 +167,22 @@ pub fn functions_without(
     wanted: &NamePattern,
 ) -> Option<Vec<(Arc<str>, Vec<Place>)>> {
     let literal = wanted.literal()?;
-    let mut named = Vec::new();
-    if let Some(dwarf) = dwarf {
-        let units = narrow::units_with(dwarf, literal)?;
-        named = collect::of_dwarf(dwarf, Some(&units));
-    }
+    // Of `Type::operator()` the literal is the type.
+    let own = wanted.last_part().filter(|last| !last.contains(literal)).map(without_details);
+    let mut named = dwarf.map(|dwarf| select::of_dwarf(dwarf, literal, own)).unwrap_or_default();
     let candidates: Vec<&Symbol> =
         symbols.holding(literal.as_bytes()).into_iter().filter(|symbol| symbol.kind == Kind::Function).collect();
     add_parameters(&mut named, symbols);
-    named.retain(|named| named.kind == NameKind::Function && wanted.fits(&named.name));
+    named.retain(|named| wanted.fits(&named.name));
     let mut from_table = of_symbols(symbols, &candidates);
     from_table.retain(|symbol| wanted.fits(&symbol.name));
     Some(merged(named, from_table).into_iter().map(|named| (named.name.into(), named.places)).collect())
+}
+
+/// The beginning of a part of a name, up to what compilers write in different ways.
+fn without_details(part: &str) -> &str {
+    let end = part.find(['<', '(', '{', ' ']).unwrap_or(part.len());
+    &part[..end]
 }
 
 /// Ranges in the order in which they are searched, those of one unit that touch as one: a compiler gives each function its own.

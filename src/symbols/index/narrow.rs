@@ -1,15 +1,15 @@
-//! Which units may hold a name, without reading them: those that a table of names lists for it, and of units without one those
+//! Which units may hold a function's name, without reading them: those that a table of names lists for it, and of units without one those
 //! whose bytes hold the offset of a string with it. Strings stand in `.debug_str`, and units name them by their offsets
 //! (DW_FORM_strp), so that two searches through bytes tell.
 
 use gimli::SectionId;
 use memchr::memmem;
 
-use super::super::dwarf::{Dwarf, Loaded};
+use super::super::dwarf::Loaded;
 use super::super::parallel;
-use super::collect;
 use super::listed::Listed;
 use super::offsets::Offsets;
+use super::select::{self, Wanted};
 use super::strings::Strings;
 
 /// With more names than that nearly all units are named, and might as well be read.
@@ -17,28 +17,30 @@ const MOST_NAMES: usize = 1024;
 /// The same of entries that other units may refer to.
 const MOST_ENTRIES: usize = 1 << 14;
 
-/// The units that may hold a name with `literal` in it; `None` if all have to be read.
-pub fn units_with(dwarf: &Dwarf, literal: &str) -> Option<Vec<usize>> {
-    dwarf.with(|loaded| {
-        // What another file says of a function is found only by reading who refers to it.
-        if loaded.sources.shared.is_some() {
-            return None;
-        }
-        let strings = Strings::holding(loaded.sources.own.get(SectionId::DebugStr).slice(), literal)?;
-        let listed = Listed::read(loaded, &|offset| strings.is_in_name_at(offset));
-        let has_to_be_searched = |unit: &usize| !listed.vouches(*unit) && !loaded.is_of_types(*unit);
-        let others: Vec<usize> = (0..loaded.unit_count()).filter(has_to_be_searched).collect();
-        let named = sorted(listed.named().collect());
-        if others.is_empty() {
-            return Some(named);
-        }
-        let mut chosen = named_in(loaded, literal, &strings, &others)?;
-        chosen = sorted([chosen, named].concat());
-        Some(if loaded.refers_far() {
-            sorted([referring(loaded, literal, &chosen, &others)?, chosen].concat())
-        } else {
-            chosen
-        })
+/// The units that may hold a name with `literal` in it, which is all that is wanted; `None` if that may be nearly all.
+pub fn units_with(
+    loaded: &Loaded<'_>,
+    literal: &str,
+    wanted: &Wanted<'_>,
+    strings: &Strings<'_>,
+) -> Option<Vec<usize>> {
+    // What another file says of a function is found only by reading who refers to it.
+    if loaded.sources.shared.is_some() {
+        return None;
+    }
+    let listed = Listed::read(loaded, &|offset| strings.is_in_name_at(offset));
+    let has_to_be_searched = |unit: &usize| !listed.vouches(*unit) && !loaded.is_of_types(*unit);
+    let others: Vec<usize> = (0..loaded.unit_count()).filter(has_to_be_searched).collect();
+    let named = sorted(listed.named().collect());
+    if others.is_empty() {
+        return Some(named);
+    }
+    let mut chosen = named_in(loaded, literal, strings, &others)?;
+    chosen = sorted([chosen, named].concat());
+    Some(if loaded.refers_far() {
+        sorted([referring(loaded, wanted, &chosen, &others)?, chosen].concat())
+    } else {
+        chosen
     })
 }
 
@@ -60,8 +62,8 @@ fn named_in(loaded: &Loaded<'_>, literal: &str, strings: &Strings<'_>, units: &[
 }
 
 /// Of some units those that may hold inlined calls of functions that units with the name have: by the offsets of their entries.
-fn referring(loaded: &Loaded<'_>, literal: &str, with: &[usize], units: &[usize]) -> Option<Vec<usize>> {
-    let mut named = parallel::map(with, |unit| collect::offsets_of(loaded, *unit, literal)).concat();
+fn referring(loaded: &Loaded<'_>, wanted: &Wanted<'_>, with: &[usize], units: &[usize]) -> Option<Vec<usize>> {
+    let mut named = parallel::map(with, |unit| select::offsets_of(loaded, *unit, wanted)).concat();
     named.sort_unstable();
     if named.is_empty() || named.len() > MOST_ENTRIES {
         return named.is_empty().then(Vec::new);
