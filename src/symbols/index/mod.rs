@@ -84,7 +84,7 @@ pub struct Index(Flat);
 impl Index {
     /// Of all that a file has.
     pub fn build(dwarf: Option<&Dwarf>, symbols: &Symbols, key: u64) -> Index {
-        let mut all = dwarf.map(|dwarf| collect::of_dwarf(dwarf)).unwrap_or_default();
+        let mut all = dwarf.map(collect::of_dwarf).unwrap_or_default();
         add_parameters(&mut all, symbols);
         let others = beside(&all, symbols);
         let units = dwarf.map(|dwarf| Units { files: dwarf.files_of_units(), ranges: joined(dwarf.unit_ranges()) });
