@@ -236,24 +236,31 @@ impl<'a> Loaded<'a> {
         Some(base..base.saturating_add(length).min(section.slice().len()))
     }
 
-    /// Whether functions refer to entries of other units (DW_FORM_ref_addr): after optimisation of the whole program.
-    pub fn refers_far(&self) -> bool {
-        let headers = self.units.iter().filter_map(|slot| self.dwarf.unit_header(DebugInfoOffset(slot.offset)).ok());
-        let mut offsets: Vec<_> = headers.map(|header| (header.debug_abbrev_offset(), header)).collect();
-        offsets.sort_by_key(|(offset, _)| offset.0);
-        offsets.dedup_by_key(|(offset, _)| offset.0);
-        let far = |(_, header): &(gimli::DebugAbbrevOffset, gimli::UnitHeader<Reader<'a>>)| {
-            let Ok(abbreviations) = self.dwarf.abbreviations(header) else { return true };
-            // Codes are handed out one after the other.
-            let mut all = (1..).map_while(|code| abbreviations.get(code));
-            all.any(|one| {
-                one.attributes().iter().any(|spec| {
-                    let is_origin = matches!(spec.name(), gimli::DW_AT_abstract_origin | gimli::DW_AT_specification);
-                    is_origin && spec.form() == gimli::DW_FORM_ref_addr
-                })
+    /// The units whose functions refer to entries of other units (DW_FORM_ref_addr): after optimisation of the whole program.
+    pub fn far_units(&self) -> Vec<usize> {
+        let header = |slot: &Slot<'a>| self.dwarf.unit_header(DebugInfoOffset(slot.offset)).ok();
+        let numbered = self.units.iter().enumerate();
+        let mut headers: Vec<_> = numbered.filter_map(|(unit, slot)| Some((unit, header(slot)?))).collect();
+        // Units may share their abbreviations.
+        headers.sort_by_key(|(unit, header)| (header.debug_abbrev_offset().0, *unit));
+        let groups: Vec<_> =
+            headers.chunk_by(|(_, one), (_, other)| one.debug_abbrev_offset() == other.debug_abbrev_offset()).collect();
+        let refers_far =
+            parallel::map(&groups, |group| group.first().is_some_and(|(_, header)| self.refers_far(header)));
+        let far = groups.iter().zip(refers_far).filter(|(_, far)| *far);
+        far.flat_map(|(group, _)| group.iter().map(|(unit, _)| *unit)).collect()
+    }
+
+    fn refers_far(&self, header: &gimli::UnitHeader<Reader<'a>>) -> bool {
+        let Ok(abbreviations) = self.dwarf.abbreviations(header) else { return true };
+        // Codes are handed out one after the other.
+        let mut all = (1..).map_while(|code| abbreviations.get(code));
+        all.any(|one| {
+            one.attributes().iter().any(|spec| {
+                let is_origin = matches!(spec.name(), gimli::DW_AT_abstract_origin | gimli::DW_AT_specification);
+                is_origin && spec.form() == gimli::DW_FORM_ref_addr
             })
-        };
-        parallel::map(&offsets, far).contains(&true)
+        })
     }
 
     /// Whether gcc has optimised a unit's code (DW_AT_producer holds its options).

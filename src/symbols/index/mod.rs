@@ -168,7 +168,7 @@ pub fn functions_without(
 ) -> Option<Vec<(Arc<str>, Vec<Place>)>> {
     let literal = wanted.literal()?;
     // Of `Type::operator()` the literal is the type.
-    let own = wanted.last_part().filter(|last| !last.contains(literal)).map(without_details);
+    let own = wanted.last_part().filter(|last| last.trim_start_matches('~') != literal).map(without_details);
     let mut named = dwarf.map(|dwarf| select::of_dwarf(dwarf, literal, own)).unwrap_or_default();
     let candidates: Vec<&Symbol> =
         symbols.holding(literal.as_bytes()).into_iter().filter(|symbol| symbol.kind == Kind::Function).collect();

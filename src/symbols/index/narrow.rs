@@ -37,11 +37,11 @@ pub fn units_with(
     }
     let mut chosen = named_in(loaded, literal, strings, &others)?;
     chosen = sorted([chosen, named].concat());
-    Some(if loaded.refers_far() {
-        sorted([referring(loaded, wanted, &chosen, &others)?, chosen].concat())
-    } else {
-        chosen
-    })
+    let far: Vec<usize> = loaded.far_units().into_iter().filter(|unit| others.binary_search(unit).is_ok()).collect();
+    if far.is_empty() {
+        return Some(chosen);
+    }
+    Some(sorted([referring(loaded, wanted, &chosen, &far)?, chosen].concat()))
 }
 
 /// Of some units those whose bytes hold a name.

@@ -70,7 +70,7 @@ impl<'a> Wanted<'a> {
 /// The functions whose names hold a literal, with all their places. `own`: see [`Wanted::new`].
 pub fn of_dwarf(dwarf: &Dwarf, literal: &str, own: Option<&str>) -> Vec<Named> {
     dwarf.with(|loaded| {
-        let strings = Strings::holding(loaded.sources.own.get(SectionId::DebugStr).slice(), literal);
+        let strings = Strings::holding(loaded.sources.own.get(SectionId::DebugStr).slice(), literal, own.is_none());
         let wanted = Wanted::new(literal, own, strings.as_ref());
         let some = strings.as_ref().and_then(|strings| narrow::units_with(loaded, literal, &wanted, strings));
         let of_unit = |unit: &usize| {
@@ -80,6 +80,12 @@ pub fn of_dwarf(dwarf: &Dwarf, literal: &str, own: Option<&str>) -> Vec<Named> {
                 names_of(loaded, unit, &Wanted::new(literal, own, strings))
             })
         };
+        eprintln!(
+            "units {:?} of {} info {}",
+            some.as_ref().map(Vec::len),
+            loaded.far_units().len(),
+            loaded.sources.own.get(SectionId::DebugInfo).slice().len()
+        );
         let units = some.unwrap_or_else(|| (0..loaded.unit_count()).collect());
         parallel::map(&units, of_unit).into_iter().flatten().collect()
     })
@@ -130,8 +136,15 @@ impl Found {
             let has_code = || has(gimli::DW_AT_low_pc) || has(gimli::DW_AT_ranges);
             match tag {
                 gimli::DW_TAG_inlined_subroutine if has_code() => {
-                    entries.read_attributes(specs, &mut list)?;
-                    self.instances.extend(origin_of(&list).map(|origin| (origin, offset)));
+                    // What it is an instance of comes first, most often.
+                    for (number, spec) in specs.iter().enumerate() {
+                        let value = entries.read_attribute(*spec)?;
+                        if let Some(origin) = origin_of(&[value]) {
+                            self.instances.push((origin, offset));
+                            entries.skip_attributes(&specs[number + 1..])?;
+                            break;
+                        }
+                    }
                 }
                 gimli::DW_TAG_subprogram => {
                     entries.read_attributes(specs, &mut list)?;

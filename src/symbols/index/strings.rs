@@ -18,13 +18,17 @@ const LONGEST_NAME: usize = 1 << 14;
 pub struct Strings<'a> {
     text: &'a [u8],
     literal: &'a str,
+    /// What stands before the literal in the linker's names: its length, where it is a name of its own there.
+    length: Option<String>,
     /// Where the literal stands, rising.
     hits: Vec<usize>,
 }
 
 impl<'a> Strings<'a> {
-    /// Searches; `None` if there is far too much.
-    pub fn holding(text: &'a [u8], literal: &'a str) -> Option<Strings<'a>> {
+    /// Searches; `None` if there is far too much. `is_name`: the literal is wanted as the name of a function, or of the class
+    /// that one makes, which linkers' names hold with its length before it, never as a part of a longer name (Itanium C++ ABI,
+    /// 5.1.2; Rust's RFC 2603).
+    pub fn holding(text: &'a [u8], literal: &'a str, is_name: bool) -> Option<Strings<'a>> {
         let finder = Finder::new(literal);
         let pieces = parallel::pieces(text.len(), 1 << 22);
         let search = |piece: &Range<usize>| {
@@ -33,7 +37,8 @@ impl<'a> Strings<'a> {
             finder.find_iter(part).take(MOST_HITS).map(|at| piece.start + at).collect::<Vec<usize>>()
         };
         let hits = parallel::map(&pieces, search).concat();
-        (hits.len() < MOST_HITS).then_some(Strings { text, literal, hits })
+        let length = is_name.then(|| literal.len().to_string());
+        (hits.len() < MOST_HITS).then_some(Strings { text, literal, length, hits })
     }
 
     /// Whether the name that begins at an offset holds the literal.
@@ -62,19 +67,38 @@ impl<'a> Strings<'a> {
         (begins.len() <= most).then_some(begins)
     }
 
+    /// Whether a hit may be what the linker's name is wanted for.
+    fn fits_linkers(&self, hit: usize) -> bool {
+        // Rust sets names that begin with a digit or `_` off by another `_`.
+        let before = &self.text[..hit];
+        let ends = |length: &String| {
+            before.ends_with(length.as_bytes())
+                || before.strip_suffix(b"_").is_some_and(|before| before.ends_with(length.as_bytes()))
+        };
+        self.length.as_ref().is_none_or(ends)
+    }
+
     /// The names that hold one hit: the linker's, which begin with `_` or `Z`, hold it anywhere; others as a word of its own.
     fn names_around(&self, string: usize, hit: usize, begins: &mut Vec<usize>) {
         let byte = |at: usize| self.text.get(at).copied().unwrap_or(0);
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
         let is_linkers = |at: &usize| byte(*at) == b'_' || self.text[*at..].starts_with(b"ZN");
-        let ends_word = !is_word(byte(hit + self.literal.len()));
-        let begins_word = hit == string || !is_word(byte(hit - 1));
-        if is_linkers(&string) || (begins_word && ends_word) {
+        let after = byte(hit + self.literal.len());
+        let (ends_word, begins_word) = match self.length {
+            // The last part of a name, not one that another stands in, and no part of a path.
+            Some(_) => (
+                matches!(after, 0 | b'<' | b'(' | b'['),
+                hit == string || !is_word(byte(hit - 1)) && byte(hit - 1) != b'/',
+            ),
+            None => (!is_word(after), hit == string || !is_word(byte(hit - 1))),
+        };
+        let fits_linkers = self.fits_linkers(hit);
+        if is_linkers(&string) && fits_linkers || (begins_word && ends_word) {
             begins.push(string);
         }
         if string < hit {
             // Names of the linker that another one ends with.
-            for head in [&b"_Z"[..], b"_RN", b"_RI"] {
+            for head in [&b"_Z"[..], b"_RN", b"_RI"].into_iter().filter(|_| fits_linkers) {
                 begins.extend(memchr::memmem::find_iter(&self.text[string + 1..hit], head).map(|at| string + 1 + at));
             }
             if ends_word {
@@ -90,9 +114,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_linkers_names_tell_how_long_each_part_is() {
+        let text = b"\0_ZN4main3fooEv\0_ZN6domain3fooEv\0_RNvC3abc4main\0_RNvC3abc5__main\0_main\0_ZN14mainE\0";
+        let names = |literal: &str, is_name| {
+            let strings = Strings::holding(text, literal, is_name).expect("a few");
+            let text_at = |at: usize| {
+                let end = memchr::memchr(0, &text[at..]).map_or(text.len(), |end| at + end);
+                String::from_utf8_lossy(&text[at..end]).into_owned()
+            };
+            strings.names(100).expect("a few").into_iter().map(text_at).collect::<Vec<String>>()
+        };
+        let all = ["_ZN4main3fooEv", "_ZN6domain3fooEv", "_RNvC3abc4main", "_RNvC3abc5__main", "main", "_main", "main"];
+        assert!(names("main", false).len() >= all.len());
+        // A name that ends another: what stands there is another one's end, too.
+        assert_eq!(names("main", true), ["_ZN4main3fooEv", "_RNvC3abc4main", "main", "main", "main", "_ZN14mainE"]);
+        assert_eq!(names("_main", true), ["_RNvC3abc5__main", "_main", "_main"]);
+    }
+
+    #[test]
     fn a_name_may_begin_within_a_string() {
         let text = b"\0homework\0_ZN3zoo4workEv\0work_more\0~work\0workwork\0a::work<int>\0";
-        let strings = Strings::holding(text, "work").expect("a few");
+        let strings = Strings::holding(text, "work", false).expect("a few");
         let at = |words: &str| memchr::memmem::find(text, words.as_bytes()).expect("in the text");
         let names = strings.names(100).expect("a few");
         let expected = [
