@@ -142,6 +142,11 @@ impl Module {
         if let Some(symbol) = self.go().and_then(|go| go.symbol_at(addr)) {
             return Some(symbol);
         }
+        // Debug info that has been opened knows one function sooner than tables that have not are read.
+        let is_open = self.tables.get().is_none() && matches!(self.dwarf.get(), Some(Some(_)));
+        if let Some(function) = is_open.then(|| self.function_by_dwarf(addr)).flatten() {
+            return Some(function);
+        }
         let symbols = self.symbols();
         let Some(symbol) = symbols.find(addr.0) else { return self.function_by_dwarf(addr) };
         let mut fact = symbols.fact(symbol);
@@ -219,10 +224,8 @@ impl Module {
             return found;
         }
         let quick = || index::functions_without(self.dwarf(), self.symbols(), wanted);
-        let named = match self.known_index() {
-            Some(index) => index.functions(wanted),
-            None => quick().unwrap_or_else(|| self.index().functions(wanted)),
-        };
+        let known = self.ask_known_index(|index| index.functions(wanted));
+        let named = known.or_else(quick).unwrap_or_else(|| self.ask_index(|index| index.functions(wanted)));
         let each: Vec<(&Arc<str>, &Place)> =
             named.iter().flat_map(|(name, places)| places.iter().map(move |place| (name, place))).collect();
         let mut found = parallel::map(&each, |(name, place)| self.function(Arc::clone(name), place));
@@ -255,7 +258,7 @@ impl Module {
         }
         let wanted = dwarf::plain_path(file);
         let is_wanted = |path: &str| is_path(path, &wanted);
-        let known = self.known_index().map(|index| index.units_of(&is_wanted));
+        let known = self.ask_known_index(|index| index.units_of(&is_wanted));
         // Debug info that has no such file is not unpacked.
         let is_nowhere = known.as_ref().is_some_and(Vec::is_empty);
         let Some(dwarf) = (!is_nowhere).then(|| self.dwarf()).flatten() else { return LinePlaces::default() };
@@ -291,7 +294,11 @@ impl Module {
     pub fn names(&self, kind: NameKind, visit: &mut dyn FnMut(NameEntry<'_>) -> ControlFlow<()>) {
         match self.go().filter(|_| kind == NameKind::Function) {
             Some(go) => go.function_names(visit),
-            None => self.index().names(kind, visit),
+            None => {
+                // What is shown cannot be taken back.
+                self.ask_index(Index::check_all);
+                self.index().names(kind, visit);
+            }
         }
     }
 
@@ -299,10 +306,10 @@ impl Module {
     pub fn sources(&self) -> Vec<Arc<str>> {
         match self.go() {
             Some(go) => go.sources(),
-            None => match self.known_index() {
-                Some(index) => index.sources(),
-                None => self.dwarf().map(Dwarf::sources).unwrap_or_default(),
-            },
+            None => {
+                let known = self.ask_known_index(Index::sources);
+                known.unwrap_or_else(|| self.dwarf().map(Dwarf::sources).unwrap_or_default())
+            }
         }
     }
 
@@ -423,8 +430,8 @@ impl Module {
                 package: OnceLock::new(),
             };
             let dwarf = Dwarf::new(sources, self.code.clone());
-            if let Some(Some(index)) = self.remembered.get() {
-                dwarf.know_ranges(|| index.ranges());
+            if let Some(ranges) = self.remembered.get().and_then(|index| index.as_ref()?.ranges()) {
+                dwarf.know_ranges(|| ranges);
             }
             Some(Debug { dwarf, path: path.clone() })
         };
@@ -472,12 +479,38 @@ impl Module {
             let key = self.key()?;
             let index = Index::remembered(&*self.files, &key_name(key), key)?;
             // Debug info that has not been needed is not unpacked for this: it asks when it is.
-            if let Some(Some(debug)) = self.dwarf.get() {
-                debug.dwarf.know_ranges(|| index.ranges());
+            if let Some(Some(debug)) = self.dwarf.get()
+                && let Some(ranges) = index.ranges()
+            {
+                debug.dwarf.know_ranges(|| ranges);
             }
             Some(index)
         };
-        self.remembered.get_or_init(ask).as_ref().or_else(|| self.index.get())
+        // One that was found to be damaged is made anew.
+        let kept = self.remembered.get_or_init(ask).as_ref().filter(|index| !index.is_damaged());
+        kept.or_else(|| self.index.get())
+    }
+
+    /// Asks the names, if they are there without being built: again, if the answer may lack something.
+    fn ask_known_index<T>(&self, ask: impl Fn(&Index) -> T) -> Option<T> {
+        loop {
+            let index = self.known_index()?;
+            let answer = ask(index);
+            if !index.is_damaged() {
+                return Some(answer);
+            }
+        }
+    }
+
+    /// Asks the names, built if need be.
+    fn ask_index<T>(&self, ask: impl Fn(&Index) -> T) -> T {
+        loop {
+            let index = self.index();
+            let answer = ask(index);
+            if !index.is_damaged() {
+                return answer;
+            }
+        }
     }
 
     /// What the kept names are found by: the build id with what a file that lies about it would have otherwise; `None`

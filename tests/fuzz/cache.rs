@@ -1,4 +1,4 @@
-//! Fuzz target: any bytes as the names of a program that an earlier run has kept, with a checksum and a key that fit: what
+//! Fuzz target: any bytes as the names of a program that an earlier run has kept, with checksums and a key that fit: what
 //! damages a file is noticed by these, who forges one makes them fit.
 #![no_main]
 
@@ -16,8 +16,12 @@ use libfuzzer_sys::fuzz_target;
 const PROGRAM_SIZE: usize = 1 << 20;
 /// Magic, checksum, and key are the same in all inputs.
 const HEAD: usize = 24;
+/// How long the header is, where in it the length of what follows is, and how long a block is (`src/symbols/index/flat.rs`).
+const HEADER: usize = 64;
+const LENGTH: usize = 56;
+const BLOCK: usize = 1 << 16;
 
-/// A program with names, and the bytes that are kept of it.
+/// A program with names, and the bytes that are kept of it, without the blocks' checksums.
 struct Real {
     program: Bytes,
     kept: Vec<u8>,
@@ -28,8 +32,11 @@ static REAL: LazyLock<Real> = LazyLock::new(|| {
     let files = Arc::new(Kept::default());
     module(&program, files.clone()).prepare_names();
     let kept = files.lock().clone().expect("the names of a large program with a build id are kept");
-    assert!(sealed(&kept, &kept) == kept, "checksums are made otherwise now");
-    Real { program, kept }
+    // What follows the blocks are their checksums.
+    let length = u64::from_le_bytes(kept[LENGTH..HEADER].try_into().expect("eight bytes"));
+    let bare = kept[..HEADER + length as usize].to_vec();
+    assert!(sealed(&bare, &kept) == kept, "checksums are made otherwise now");
+    Real { program, kept: bare }
 });
 
 /// What is kept: at first nothing.
@@ -81,12 +88,16 @@ fn program() -> Vec<u8> {
     elf_file::build(&sections)
 }
 
-/// An input with the head of a good file, and the checksum that it needs (`src/symbols/index/flat.rs`).
+/// An input with the head of a good file, and the checksums that it needs (`src/symbols/index/flat.rs`).
 fn sealed(data: &[u8], good: &[u8]) -> Vec<u8> {
     let mut bytes = data.to_vec();
-    bytes.resize(bytes.len().max(HEAD), 0);
+    bytes.resize(bytes.len().max(HEADER), 0);
     bytes[..HEAD].copy_from_slice(&good[..HEAD]);
-    let sum = checksum(&bytes[16..]);
+    let end = bytes.len();
+    bytes[LENGTH..HEADER].copy_from_slice(&((end - HEADER) as u64).to_le_bytes());
+    let sums: Vec<u8> = bytes[HEADER..].chunks(BLOCK).flat_map(|block| checksum(block).to_le_bytes()).collect();
+    bytes.extend(sums);
+    let sum = checksum(&[&bytes[16..HEADER], &bytes[end..]].concat());
     bytes[8..16].copy_from_slice(&sum.to_le_bytes());
     bytes
 }

@@ -1,19 +1,22 @@
-//! The names as one run of bytes, so that they can be kept in a file and mapped back. Every read is checked: bytes that are
-//! damaged or forged give wrong names at worst, and mostly none.
+//! The names as one run of bytes, so that they can be kept in a file and mapped back. Every read is checked: forged bytes give
+//! wrong names at worst, damaged ones none, and that is noticed.
 //!
-//! A header; then tables of names (sorted by kind and name), places, last parts (sorted by hash), files, source files (sorted
-//! by path), their units, and what each unit covers; then all text.
-//! Numbers are little endian.
+//! A header (magic, checksum, key, counts, length of what follows); then, in blocks, tables of names (sorted by kind and name), places, last parts (sorted by hash), files, source files (sorted
+//! by path), their units, and what each unit covers; then all text. The blocks' checksums come last. The header's checksum is
+//! of what follows it there, and of those checksums. Numbers are little endian.
 
 use std::sync::Arc;
 
 use super::super::pattern::last_part;
 use super::super::{Bytes, NameKind};
+use super::blocks::{Blocks, checksum, sums};
 use super::{Named, Place, Units};
 
 /// Changes whenever the layout or the meaning does.
-const MAGIC: &[u8; 8] = b"godbgix4";
+const MAGIC: &[u8; 8] = b"godbgix5";
 const HEADER: usize = 64;
+/// Where in the header the length of what follows is.
+const LENGTH: usize = 56;
 const NAME: usize = 28;
 const PLACE: usize = 16;
 const LAST: usize = 8;
@@ -27,7 +30,7 @@ const NONE: u32 = u32::MAX;
 
 /// The names of a file.
 pub struct Flat {
-    bytes: Bytes,
+    blocks: Blocks,
     /// How many entries each table has.
     counts: [usize; ENTRIES.len()],
 }
@@ -128,29 +131,46 @@ impl Flat {
         for (at, count) in counts.iter().enumerate() {
             bytes[24 + at * 4..28 + at * 4].copy_from_slice(&count.to_le_bytes());
         }
-        let sum = checksum(&bytes[16..]);
+        let end = bytes.len();
+        bytes[LENGTH..HEADER].copy_from_slice(&(end - HEADER).to_le_bytes());
+        bytes.extend(sums(&bytes[HEADER..]));
+        let sum = head_checksum(&bytes, end);
         bytes[8..16].copy_from_slice(&sum.to_le_bytes());
-        Flat { bytes: Arc::new(bytes), counts: counts.map(|count| count as usize) }
+        Flat { blocks: Blocks::made(Arc::new(bytes), HEADER..end), counts: counts.map(|count| count as usize) }
     }
 
-    /// Of bytes that were kept; `None` if they are damaged, of another layout or of another file.
+    /// Of bytes that were kept; `None` if they are of another layout or of another file, or damaged where that is seen at once.
     pub fn read(bytes: Bytes, key: u64) -> Option<Flat> {
         let all = (*bytes).as_ref();
         let word = |at: usize| Some(u64::from_le_bytes(all.get(at..at + 8)?.try_into().ok()?));
-        if !all.starts_with(MAGIC) || word(16)? != key || all.len() < HEADER || word(8)? != checksum(&all[16..]) {
+        if !all.starts_with(MAGIC) || word(16)? != key {
+            return None;
+        }
+        let end = HEADER.checked_add(usize::try_from(word(LENGTH)?).ok()?).filter(|end| *end <= all.len())?;
+        if word(8)? != head_checksum(all, end) {
             return None;
         }
         let mut counts = [0; ENTRIES.len()];
         for (at, count) in counts.iter_mut().enumerate() {
             *count = number(all, 24 + at * 4)? as usize;
         }
-        let flat = Flat { counts, bytes: bytes.clone() };
-        (flat.table(ENTRIES.len()) <= all.len()).then_some(flat)
+        let flat = Flat { counts, blocks: Blocks::kept(bytes.clone(), HEADER..end)? };
+        (flat.table(ENTRIES.len()) <= end).then_some(flat)
     }
 
     /// All of it, to be kept.
     pub fn bytes(&self) -> &[u8] {
-        (*self.bytes).as_ref()
+        self.blocks.bytes()
+    }
+
+    /// Whether something that was read is damaged, so that the answers lack it.
+    pub fn is_damaged(&self) -> bool {
+        self.blocks.is_damaged()
+    }
+
+    /// Reads all of it. True: nothing is damaged.
+    pub fn check_all(&self) -> bool {
+        self.blocks.check_all()
     }
 
     /// How many names there are.
@@ -163,7 +183,9 @@ impl Flat {
         if number >= self.counts[0] {
             return None;
         }
-        let field = |at: usize| self::number(self.bytes(), HEADER + number * NAME + at * 4);
+        let begin = HEADER + number * NAME;
+        let entry = self.blocks.get(begin..begin + NAME)?;
+        let field = |at: usize| self::number(entry, at * 4);
         let kind = match field(4)? {
             0 => NameKind::Function,
             1 => NameKind::Variable,
@@ -172,7 +194,10 @@ impl Flat {
         let file = field(5)? as usize;
         let at = self.table(3) + file.saturating_mul(FILE);
         let file = (file < self.counts[3])
-            .then(|| self.string(self::number(self.bytes(), at)?, self::number(self.bytes(), at + 4)?))
+            .then(|| {
+                let entry = self.blocks.get(at..at + FILE)?;
+                self.string(self::number(entry, 0)?, self::number(entry, 4)?)
+            })
             .flatten();
         Some(Entry {
             name: self.string(field(0)?, field(1)?)?,
@@ -188,7 +213,7 @@ impl Flat {
     pub fn places(&self, entry: &Entry<'_>) -> impl Iterator<Item = Place> {
         let end = entry.first.saturating_add(entry.count).min(self.counts[1]);
         let table = self.table(1);
-        let bytes = self.bytes().get(table + entry.first.min(end) * PLACE..table + end * PLACE).unwrap_or_default();
+        let bytes = self.blocks.get(table + entry.first.min(end) * PLACE..table + end * PLACE).unwrap_or_default();
         bytes.chunks_exact(PLACE).filter_map(|place| {
             Some(Place {
                 addr: u64::from_le_bytes(place.get(..8)?.try_into().ok()?),
@@ -201,15 +226,19 @@ impl Flat {
     /// The functions whose last part may be `last`: by its hash.
     pub fn with_last_part(&self, last: &str) -> impl Iterator<Item = usize> {
         let wanted = hash(last);
-        let bytes = self.entries(2);
-        let at = |index: usize| number(bytes, index * LAST);
+        let table = self.table(2);
+        let entry = move |index: usize| {
+            let begin = table + index * LAST;
+            let entry = self.blocks.get(begin..begin + LAST)?;
+            Some((number(entry, 0)?, number(entry, 4)? as usize))
+        };
         let (mut low, mut high) = (0, self.counts[2]);
         while low < high {
             let middle = low + (high - low) / 2;
-            if at(middle).unwrap_or(u32::MAX) < wanted { low = middle + 1 } else { high = middle }
+            if entry(middle).is_some_and(|(hash, _)| hash < wanted) { low = middle + 1 } else { high = middle }
         }
-        let hits = (low..self.counts[2]).take_while(move |index| at(*index) == Some(wanted));
-        hits.filter_map(move |index| Some(number(bytes, index * LAST + 4)? as usize))
+        let hits = (low..self.counts[2]).map_while(entry);
+        hits.take_while(move |(hash, _)| *hash == wanted).map(|(_, name)| name)
     }
 
     /// The source files, by rising path.
@@ -244,12 +273,12 @@ impl Flat {
     }
 
     fn entries(&self, which: usize) -> &[u8] {
-        self.bytes().get(self.table(which)..self.table(which + 1)).unwrap_or_default()
+        self.blocks.get(self.table(which)..self.table(which + 1)).unwrap_or_default()
     }
 
     fn string(&self, offset: u32, length: u32) -> Option<&str> {
         let begin = self.table(ENTRIES.len()).checked_add(offset as usize)?;
-        std::str::from_utf8(self.bytes().get(begin..begin.checked_add(length as usize)?)?).ok()
+        std::str::from_utf8(self.blocks.get(begin..begin.checked_add(length as usize)?)?).ok()
     }
 }
 
@@ -262,21 +291,9 @@ fn hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Finds damage, not forgery: who can write the file is the folder's matter.
-pub fn checksum(bytes: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut lanes = [bytes.len() as u64, 1, 2, 3];
-    let chunks = bytes.chunks_exact(32);
-    let mut last = [0; 32];
-    last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
-    for chunk in chunks.chain([&last[..]]) {
-        for (lane, word) in lanes.iter_mut().zip(chunk.chunks_exact(8)) {
-            // The chunk's words are whole.
-            let word = word.try_into().map_or(0, u64::from_le_bytes);
-            *lane = (lane.rotate_left(27) ^ word).wrapping_mul(FACTOR);
-        }
-    }
-    lanes.iter().fold(0, |sum, lane| (sum.rotate_left(17) ^ lane ^ (lane >> 31)).wrapping_mul(FACTOR))
+/// Of all that the blocks' own checksums say nothing of.
+fn head_checksum(all: &[u8], end: usize) -> u64 {
+    checksum(&[&all[16..HEADER], &all[end..]].concat())
 }
 
 #[cfg(test)]
@@ -303,7 +320,7 @@ mod tests {
     #[test]
     fn names_come_back_as_they_were() {
         let built = sample();
-        let flat = Flat::read(built.bytes.clone(), 42).expect("good bytes");
+        let flat = Flat::read(Arc::new(built.bytes().to_vec()), 42).expect("good bytes");
         let with_f: Vec<&str> =
             flat.with_last_part("f").filter_map(|at| flat.get(at)).map(|entry| entry.name).collect();
         assert_eq!(with_f, ["a::f", "f"]);
@@ -317,9 +334,19 @@ mod tests {
         assert_eq!((flat.len(), flat.get(3).is_none(), flat.with_last_part("v").count()), (3, true, 0));
     }
 
+    /// Asks for everything.
+    fn read_all(flat: &Flat) {
+        for number in 0..flat.len().min(100) {
+            let _ = flat.get(number).map(|entry| flat.places(&entry).count());
+        }
+        let _ = flat.with_last_part("f").count();
+        let _ = flat.sources().map(|source| flat.units(&source).count()).sum::<usize>() + flat.ranges().count();
+    }
+
     #[test]
     fn damage_is_noticed_and_forgery_survived() {
         let good = sample().bytes().to_vec();
+        let end = HEADER + u64::from_le_bytes(good[LENGTH..HEADER].try_into().expect("8 bytes")) as usize;
         assert!(Flat::read(Arc::new(good.clone()), 43).is_none());
         for length in 0..good.len() {
             assert!(Flat::read(Arc::new(good[..length].to_vec()), 42).is_none(), "{length}");
@@ -327,15 +354,20 @@ mod tests {
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0xff;
-            assert!(Flat::read(Arc::new(bad.clone()), 42).is_none(), "{at}");
-            let sum = checksum(&bad[16..]);
-            bad[8..16].copy_from_slice(&sum.to_le_bytes());
-            let Some(flat) = Flat::read(Arc::new(bad), 42) else { continue };
-            for number in 0..flat.len().min(100) {
-                let _ = flat.get(number).map(|entry| flat.places(&entry).count());
+            match Flat::read(Arc::new(bad.clone()), 42) {
+                None => assert!(!(HEADER..end).contains(&at), "{at}"),
+                Some(flat) => {
+                    read_all(&flat);
+                    assert!(flat.is_damaged() && !flat.check_all(), "{at}");
+                }
             }
-            let _ = flat.with_last_part("f").count();
-            let _ = flat.sources().map(|source| flat.units(&source).count()).sum::<usize>() + flat.ranges().count();
+            bad.truncate(end);
+            bad.extend(sums(&bad[HEADER..]));
+            let sum = head_checksum(&bad, end);
+            bad[8..16].copy_from_slice(&sum.to_le_bytes());
+            if let Some(flat) = Flat::read(Arc::new(bad), 42) {
+                read_all(&flat);
+            }
         }
     }
 }

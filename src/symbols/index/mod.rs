@@ -5,6 +5,7 @@
 //! (`listed`). It lacks where inlined calls are, and the names of gdb's and of `.gdb_index` may lack such calls at all, so that
 //! the entries themselves are read in any case; `.gdb_index` serves for addresses (`dwarf/gdb_index`).
 
+mod blocks;
 mod collect;
 mod flat;
 mod listed;
@@ -23,8 +24,8 @@ use super::pattern::NamePattern;
 use super::symtab::{Kind, Symbol, Symbols};
 use super::{Files, NameEntry, NameKind, parallel};
 use crate::addr::LinkAddr;
+pub use blocks::checksum;
 use flat::Flat;
-pub use flat::checksum;
 
 /// Code or data of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,9 +106,20 @@ impl Index {
         self.0.sources().map(|source| source.path.into()).collect()
     }
 
-    /// What each unit covers: begin, end, number.
-    pub fn ranges(&self) -> Vec<(u64, u64, u32)> {
-        self.0.ranges().collect()
+    /// What each unit covers: begin, end, number; `None` if that is damaged.
+    pub fn ranges(&self) -> Option<Vec<(u64, u64, u32)>> {
+        let ranges = self.0.ranges().collect();
+        (!self.is_damaged()).then_some(ranges)
+    }
+
+    /// Whether something that was asked for was kept and is damaged: the answers lack it.
+    pub fn is_damaged(&self) -> bool {
+        self.0.is_damaged()
+    }
+
+    /// Reads all of what was kept. True: nothing is damaged.
+    pub fn check_all(&self) -> bool {
+        self.0.check_all()
     }
 
     /// What was kept under a name; `None` if there is nothing usable.
