@@ -65,6 +65,11 @@ impl NamePattern {
                 || skips && ends_with(&without_anonymous(name), &wanted.text))
     }
 
+    /// Whether it is a name as only Go writes them: `pkg.f`, `pkg.(*T).M`.
+    pub fn is_gos(&self) -> bool {
+        matches!(self, NamePattern::Name(wanted) if wanted.text.contains('.') && !wanted.text.contains("::"))
+    }
+
     /// The last part of every name that fits; `None` if names have to be looked at.
     pub fn last_part(&self) -> Option<&str> {
         let NamePattern::Name(wanted) = self else { return None };

@@ -13,25 +13,34 @@ use crate::target::{LoadedModule, Modules};
 
 /// The functions of a process that a pattern means.
 pub fn functions(modules: &Modules, wanted: &NamePattern) -> Vec<Spot> {
-    let found = each(modules, |module, bias| {
+    let ask = |module: &Module, bias: LoadBias| {
         module.functions(wanted).into_iter().map(|found| spot(bias, found)).collect::<Vec<Spot>>()
-    });
+    };
+    // Only Go writes names with dots: where it has such a name, nobody else is asked, whose debug info may be large.
+    let of_go = if wanted.is_gos() { each(modules, is_go, ask).concat() } else { Vec::new() };
+    let found = if of_go.is_empty() { each(modules, any, ask).concat() } else { of_go };
     modules.prepare_names_aside();
-    found.into_iter().flatten().collect()
+    found
 }
 
 /// Where the code of a line is: in each file of the process the line that has code, which may be a later one, with its places.
 pub fn lines(modules: &Modules, file: &str, line: u32) -> Vec<(u32, Vec<Spot>)> {
-    let mut found = each(modules, |module, bias| {
+    let ask = |module: &Module, bias: LoadBias| {
         let found = module.line_places(file, line);
         let place = |place: crate::symbols::LinePlace| {
             let address = bias.runtime(place.addr);
             Spot { address, entry: address, end: address, function: place.function, source: Some(place.spot) }
         };
         (found.line, found.places.into_iter().map(place).collect::<Vec<Spot>>())
-    });
+    };
+    let found_in = |which: fn(&Module) -> bool| {
+        let mut found = each(modules, which, ask);
+        found.retain(|(_, places)| !places.is_empty());
+        found
+    };
+    let of_go = if file.ends_with(".go") { found_in(is_go) } else { Vec::new() };
+    let found = if of_go.is_empty() { found_in(any) } else { of_go };
     modules.prepare_names_aside();
-    found.retain(|(_, places)| !places.is_empty());
     found
 }
 
@@ -57,21 +66,33 @@ pub fn each_name(
 
 /// The source files of all files, sorted.
 pub fn sources(modules: &Modules) -> Vec<Arc<str>> {
-    let mut all: Vec<Arc<str>> = each(modules, |module, _| module.sources()).into_iter().flatten().collect();
+    let mut all: Vec<Arc<str>> = each(modules, any, |module, _| module.sources()).into_iter().flatten().collect();
     all.sort_unstable();
     all.dedup();
     all
 }
 
-/// Asks every file, as many at once as there are processors; the answers are in the order of the files.
-fn each<T: Send>(modules: &Modules, ask: impl Fn(&Module, LoadBias) -> T + Sync) -> Vec<T> {
+fn any(_: &Module) -> bool {
+    true
+}
+
+fn is_go(module: &Module) -> bool {
+    module.go().is_some()
+}
+
+/// Asks some files, as many at once as there are processors; the answers are in the order of the files.
+fn each<T: Send>(
+    modules: &Modules,
+    which: impl Fn(&Module) -> bool + Sync,
+    ask: impl Fn(&Module, LoadBias) -> T + Sync,
+) -> Vec<T> {
     let all: Vec<&LoadedModule> = modules.iter().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(all.len());
     let next = AtomicUsize::new(0);
     let work = || {
         let mut answers = Vec::new();
         while let Some(module) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Some((file, bias)) = module.module() {
+            if let Some((file, bias)) = module.module().filter(|(file, _)| which(file)) {
                 answers.push((module.ranges().map(|range| range.start).min(), ask(file, bias)));
             }
         }
