@@ -2,7 +2,8 @@
 //! cache and from it; godbg, gdb, lldb and Delve, interleaved in one run.
 //!
 //! `scripts/bench symbols` builds the programs: godbg itself with full debug information, and a Go program of many packages.
-//! Every figure is a whole process: attach, the command, detach. Nothing here fails by a time.
+//! Every figure is a whole process: attach, the command, detach. The cache is that of a session before, which has listed names
+//! and so has waited until all were kept. Nothing here fails by a time.
 
 // What the other benches use of the shared modules is not used here.
 #[allow(dead_code)]
@@ -165,12 +166,26 @@ fn measure(
             rows.push((tool, false, table.row(tool.name(), kind)));
         }
     }
+    let place = match wish {
+        Wish::Nothing => None,
+        Wish::Function => Some(subject.function),
+        Wish::Line => Some(subject.line.as_str()),
+    };
+    let (empty, kept) = (programs.file("no-cache"), programs.file("cache"));
+    if rows.iter().any(|(_, cached, _)| *cached) {
+        once(programs, subject, Tool::Godbg, &["functions no-function-has-this-name".into()], &kept)?;
+        ensure!(fs::read_dir(kept.join("godbg")).is_ok_and(|mut files| files.next().is_some()), "no names were kept");
+    }
     for round in 0..rounds {
         for &(tool, cached, row) in &rows {
             if table.failed(row) || (tool.is_peer() && round >= 3) {
                 continue;
             }
-            match once(programs, subject, wish, tool, cached) {
+            if empty.exists() {
+                fs::remove_dir_all(&empty)?;
+            }
+            let words: Vec<String> = place.map(|place| breakpoint(tool, wish, place)).into_iter().collect();
+            match once(programs, subject, tool, &words, if cached { &kept } else { &empty }) {
                 Ok(figures) => table.add(row, figures),
                 Err(error) => table.fail(row, &error, summary),
             }
@@ -190,22 +205,12 @@ fn measure(
 }
 
 /// One session on a program that was just started: wall time in ms, peak memory in MiB.
-fn once(programs: &Programs, subject: &Subject, wish: Wish, tool: Tool, cached: bool) -> Result<Vec<f64>> {
-    let cache = programs.file("cache");
-    if !cached && cache.exists() {
-        fs::remove_dir_all(&cache)?;
-    }
+fn once(programs: &Programs, subject: &Subject, tool: Tool, words: &[String], cache: &Path) -> Result<Vec<f64>> {
     let waiting = Waiting::start(subject)?;
-    let place = match wish {
-        Wish::Nothing => None,
-        Wish::Function => Some(subject.function),
-        Wish::Line => Some(subject.line.as_str()),
-    };
-    let words: Vec<String> = place.map(|place| breakpoint(tool, wish, place)).into_iter().collect();
     let session = match tool {
         // Not the lean one of the other benches: without symbols there is nothing to measure.
-        Tool::Lldb => lldb(waiting.0.id(), &words),
-        _ => tool::session(programs, tool, waiting.0.id(), &words)?,
+        Tool::Lldb => lldb(waiting.0.id(), words),
+        _ => tool::session(programs, tool, waiting.0.id(), words)?,
     };
     let mut line = Line::new(&["env", &format!("XDG_CACHE_HOME={}", cache.display())]);
     line.words.extend(session.words);

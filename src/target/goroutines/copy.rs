@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::layout::{G_M, Layout, SCHED_PC, SCHED_SP, STACK_HI};
+use super::layout::Layout;
+use super::raw::{Piece, RUNNING, RawG, SYSCALL};
 use super::runtime::GoRuntime;
+use super::shares::{in_parallel, split};
 use super::{Depth, GoroutineFault};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
@@ -14,99 +16,7 @@ use crate::kernel::memory::{Memory, PAGE};
 use crate::kernel::room;
 use crate::target::process::Process;
 use crate::target::snapshot::Snapshot;
-use crate::target::stacks::{FrameRegisters, registers_of};
-
-/// A `g` as far as it is looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RawG {
-    /// Where it is.
-    pub addr: u64,
-    /// The stack's lowest address.
-    pub lo: u64,
-    /// The address behind the stack.
-    pub hi: u64,
-    /// The `m` that runs it, 0 if none does.
-    pub m: u64,
-    /// Where it goes on: pc, sp and bp, in a system call those of its caller.
-    pub pc: u64,
-    /// Its stack pointer.
-    pub sp: u64,
-    /// Its frame pointer, 0 if it is not known.
-    pub bp: u64,
-    /// `atomicstatus` without the collector's bit.
-    pub status: u32,
-    /// `waitreason`.
-    pub reason: u8,
-    /// `goid`.
-    pub id: u64,
-    /// `waitsince`, of CLOCK_MONOTONIC in nanoseconds; 0 if the runtime has not noted it.
-    pub since: u64,
-    /// `parentGoid`, 0 if it is not known.
-    pub parent: u64,
-    /// `gopc`.
-    pub creator_pc: u64,
-    /// `startpc`.
-    pub start_pc: u64,
-    /// `labels`.
-    pub labels: u64,
-    /// Where its stack stands in the copy.
-    piece: Piece,
-    /// Whether it goes on at exactly `pc`, which is not behind a call.
-    pub is_exact: bool,
-}
-
-/// A part of the copied stacks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Piece {
-    start: usize,
-    length: u32,
-    /// Which reader has it.
-    reader: u32,
-}
-
-/// `_Gscan` of runtime/runtime2.go: the collector looks at it; the status is the rest.
-const SCAN: u32 = 0x1000;
-/// `_Gdead` and, since 1.26, `_Gdeadextra`; `_Gidle` has never been one.
-const DEAD: [u32; 3] = [0, 6, 11];
-/// `_Grunning`.
-pub(super) const RUNNING: u32 = 2;
-/// `_Gsyscall`.
-const SYSCALL: u32 = 3;
-
-impl RawG {
-    fn read(bytes: &[u8], addr: u64, layout: &Layout) -> Option<RawG> {
-        let word = |at: u64| Some(u64::from_le_bytes(bytes.get(at as usize..at as usize + 8)?.try_into().ok()?));
-        let status = u32::from_le_bytes(bytes.get(layout.status as usize..)?.get(..4)?.try_into().ok()?) & !SCAN;
-        let (syscall_sp, syscall_pc) = (word(layout.syscall_sp)?, word(layout.syscall_sp + 8)?);
-        let (pc, sp, bp) = match syscall_sp {
-            0 => (word(SCHED_PC)?, word(SCHED_SP)?, word(layout.sched_bp)?),
-            sp => (syscall_pc, sp, layout.syscall_bp.and_then(word).unwrap_or(0)),
-        };
-        Some(RawG {
-            addr,
-            lo: word(0)?,
-            hi: word(STACK_HI)?,
-            m: word(G_M)?,
-            pc,
-            sp,
-            bp,
-            status,
-            reason: *bytes.get(layout.wait_reason as usize)?,
-            id: word(layout.id)?,
-            since: word(layout.wait_since)?,
-            parent: layout.parent.and_then(word).unwrap_or(0),
-            creator_pc: word(layout.creator_pc)?,
-            start_pc: word(layout.start_pc)?,
-            labels: word(layout.labels)?,
-            piece: Piece::default(),
-            is_exact: false,
-        })
-    }
-
-    fn is_alive(&self) -> bool {
-        !DEAD.contains(&self.status) && self.id != 0
-    }
-}
+use crate::target::stacks::registers_of;
 
 /// All goroutines of a process at one moment.
 pub struct GoroutineCopy {
@@ -238,26 +148,6 @@ fn addresses_of(memory: &Memory, runtime: &GoRuntime, id: u64) -> (Vec<u64>, Opt
     let parts = read_all_gs(memory, &runs, &runtime.layout, 0, Vec::new());
     let living = || parts.iter().flat_map(|part| part.gs.iter().chain(&part.running));
     (living().filter(|g| g.id == id).map(|g| g.addr).collect(), Some(living().count()))
-}
-
-impl RawG {
-    /// A running one goes on where its thread stands. False: that is on another stack just now or in code that is not Go's, and
-    /// only its registers tell what the goroutine does: it handles a signal, asks the vDSO, or is in C. In a system call of
-    /// Go's the runtime has noted the caller, which is what its own traces begin with.
-    fn stand_at(&mut self, registers: Option<FrameRegisters>, runtime: &GoRuntime) -> bool {
-        let Some((pc, sp)) = registers.and_then(|registers| Some((registers.pc()?, registers.sp()?))) else {
-            return true;
-        };
-        let rule = || runtime.tables()?.stack_rule(runtime.bias().link(RuntimeAddr(pc)));
-        // What enters a goroutine has not called it.
-        let is_its = || rule().is_some_and(|rule| !matches!(&*rule.name, "gogo" | "runtime.gogo"));
-        let is_here = (self.lo..self.hi).contains(&sp) && is_its();
-        if is_here && self.status == RUNNING {
-            (self.pc, self.sp, self.is_exact) = (pc, sp, true);
-            self.bp = registers.and_then(|registers| registers.get(crate::symbols::unwind::RBP)).unwrap_or(0);
-        }
-        is_here
-    }
 }
 
 fn word(memory: &Memory, at: RuntimeAddr) -> Option<u64> {
@@ -481,50 +371,6 @@ fn read_threads<'g>(memory: &Memory, gs: impl Iterator<Item = &'g RawG>, layout:
 /// No more than this of all stacks together.
 const MOST_BYTES: usize = 80 << 20;
 
-/// Halves (or as many parts as there are processors) of about the same size; small work stays in one.
-fn split<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<&[T]> {
-    let (mut parts, mut rest) = (Vec::new(), items);
-    for length in lengths(items, total, size) {
-        let (part, others) = rest.split_at(length);
-        parts.push(part);
-        rest = others;
-    }
-    parts
-}
-
-fn lengths<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<usize> {
-    const SMALL: usize = 1 << 20;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    let goal = total.div_ceil(workers).max(SMALL);
-    let (mut lengths, mut count, mut sum) = (Vec::new(), 0, 0);
-    for item in items {
-        (count, sum) = (count + 1, sum + size(item));
-        if sum >= goal {
-            lengths.push(count);
-            (count, sum) = (0, 0);
-        }
-    }
-    if count > 0 {
-        lengths.push(count);
-    }
-    lengths
-}
-
-/// Does each part by a thread of its own, the first by this one, and puts the answers one behind the other.
-pub(super) fn in_parallel<P: Send, T: Send>(parts: Vec<P>, work: impl Fn(P) -> Vec<T> + Sync) -> Vec<T> {
-    let work = &work;
-    std::thread::scope(|scope| {
-        let mut parts = parts.into_iter();
-        let first = parts.next();
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        let mut all = first.map(work).unwrap_or_default();
-        for other in others {
-            all.extend(other.join().unwrap_or_default());
-        }
-        all
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -537,15 +383,5 @@ mod tests {
         assert_eq!(same_page(&sorted[2..]), (&sorted[2..3], 0x100));
         assert_eq!(same_page(&sorted[3..]), (&sorted[3..], 0x80));
         assert_eq!(same_page(&[]), (&[][..], 0));
-    }
-
-    #[test]
-    fn parts_are_all_of_it_in_order() {
-        let sizes = [3 << 20, 1, 2 << 20, 5, 6 << 20, 7];
-        for total in [0, 1 << 20, 12 << 20] {
-            assert_eq!(split(&sizes, total, |size| *size).concat(), sizes);
-        }
-        assert_eq!(split(&[1, 2, 3], 6, |size| *size).len(), 1);
-        assert!(split(&[], 0, |size: &usize| *size).is_empty());
     }
 }

@@ -4,7 +4,9 @@
 mod copy;
 mod labels;
 pub mod layout;
+mod raw;
 mod runtime;
+mod shares;
 mod threads;
 pub mod wait_reasons;
 mod walk;
@@ -15,8 +17,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-pub use copy::{Ahead, GoroutineCopy, RawG};
+pub use copy::{Ahead, GoroutineCopy};
 pub use labels::Labels;
+pub use raw::RawG;
 pub use runtime::{GoRuntime, TlsSlot};
 pub use threads::{GoThread, ParkedGoroutine};
 pub use walk::Walked;
@@ -222,7 +225,7 @@ fn name_all(
     let mut sorted: Vec<(u64, &RawG)> = copy.gs.iter().map(|g| (g.id, g)).collect();
     sorted.sort_unstable_by_key(|(id, g)| (*id, g.addr));
     let parts = sorted.chunks((sorted.len() / workers + 1).max(256)).collect();
-    copy::in_parallel(parts, |part: &[(u64, &RawG)]| {
+    shares::in_parallel(parts, |part: &[(u64, &RawG)]| {
         let mut walker = Walker::new(copy, modules, &copy.mappings, depth.frames, depth.only_user);
         let mut one = |g: &RawG| {
             let thread = copy.threads.get(&g.m).copied();

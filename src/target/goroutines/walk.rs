@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::copy::{GoroutineCopy, RawG};
+use super::copy::GoroutineCopy;
+use super::raw::RawG;
 use crate::addr::RuntimeAddr;
 use crate::kernel::maps::Mappings;
 use crate::target::Modules;
