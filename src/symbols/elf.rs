@@ -82,6 +82,14 @@ impl Elf {
         Some(Section::unpacked(address, bytes))
     }
 
+    /// Where a compressed section is linked to, and how long it says that it is unpacked; `None` if it is not compressed.
+    pub fn packed(&self, name: &str) -> Option<(LinkAddr, usize)> {
+        let headers = self.headers()?;
+        let section = headers.section_by_name(name)?;
+        let packed = section.compressed_file_range().ok().filter(|packed| packed.format != CompressionFormat::None)?;
+        Some((LinkAddr(section.address()), usize::try_from(packed.uncompressed_size).ok()?))
+    }
+
     /// Whether there is a section of that name with bytes in the file.
     pub fn has_section(&self, name: &str) -> bool {
         let headers = self.headers();

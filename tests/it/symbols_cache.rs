@@ -19,11 +19,17 @@ struct Target {
 
 impl Target {
     fn start() -> Target {
+        Self::of(&|_| {})
+    }
+
+    /// Of a program to which something was done.
+    fn of(change: &dyn Fn(&Path)) -> Target {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("names");
         let mut rustc = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into()));
         rustc.args(["--edition=2021", "-g", "-O", "-Clink-arg=-Wl,--build-id"]);
         run(rustc.arg(sources().join("names.rs")).arg("-o").arg(&program));
+        change(&program);
         let child = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         Target { child, folder }
     }
@@ -48,9 +54,16 @@ impl Target {
 
     /// The kept files of names.
     fn kept(&self) -> Vec<PathBuf> {
+        self.kept_as("names-")
+    }
+
+    /// The kept files whose names begin so.
+    fn kept_as(&self, begin: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.cache().join("godbg")).into_iter().flatten();
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        files.retain(|path| path.extension().is_none());
+        // One that is not whole yet ends with two numbers.
+        let is_whole = |path: &Path| path.extension().is_none_or(|end| end.to_str().unwrap().parse::<u32>().is_err());
+        files.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begin) && is_whole(path));
         files.sort();
         files
     }
@@ -146,4 +159,32 @@ fn one_name_looked_up_has_all_prepared_for_the_next_session() {
     let other = Target::start();
     let outcome = other.godbg().run_script("break names::caller\nquit\n").success();
     assert!(outcome.stdout.contains("names::caller"), "{}", outcome.stdout);
+}
+
+/// Sections that were unpacked are kept too: the second session reads those, and says the same, whatever has become of them.
+#[test]
+fn sections_that_were_unpacked_are_kept() {
+    let compress = |program: &Path| {
+        run(Command::new("objcopy").arg("--compress-debug-sections=zlib").arg(program));
+    };
+    let target = Target::of(&compress);
+    let first = target.ask();
+    assert!(first.contains("zoo::Cat"), "{first}");
+    let kept = target.kept_as("unpacked-");
+    assert!(kept.iter().any(|path| path.extension().is_some_and(|end| end == "debug_info")), "{kept:?}");
+    let good: Vec<Vec<u8>> = kept.iter().map(|path| fs::read(path).unwrap()).collect();
+    let inodes: Vec<u64> = kept.iter().map(|path| inode(path)).collect();
+    let forget_names = || target.kept().iter().for_each(|path| fs::remove_file(path).unwrap());
+    forget_names();
+    assert_eq!(target.ask(), first);
+    assert_eq!(kept.iter().map(|path| inode(path)).collect::<Vec<_>>(), inodes, "they were unpacked again");
+    for spoil in [|good: &[u8]| good[..good.len() - 1].to_vec(), |good: &[u8]| [&good[..good.len() - 1], b"?"].concat()]
+    {
+        kept.iter().zip(&good).for_each(|(path, good)| fs::write(path, spoil(good)).unwrap());
+        forget_names();
+        assert_eq!(target.ask(), first);
+        for (path, good) in kept.iter().zip(&good) {
+            assert!(fs::read(path).unwrap() == *good, "{path:?} was not made anew");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod lines;
 mod sections;
 mod split;
 mod units;
+mod unpacked;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -8,6 +8,7 @@ use gimli::{EndianSlice, LittleEndian, SectionId};
 use super::super::elf::Elf;
 use super::super::{Files, Section, parallel};
 use super::Reader;
+use super::unpacked::Kept;
 
 /// What is read, the largest first: sections are unpacked side by side. Not where values are (`.debug_loc`, `.debug_loclists`), which
 /// is large and not asked for.
@@ -38,22 +39,26 @@ struct Inside {
 }
 
 impl Sections {
-    /// Those of a program or of separate debug info; `None` without `.debug_info`.
-    pub fn of(elf: &Elf) -> Option<Sections> {
-        Sections::load(elf, |id| Some(id.name()))
+    /// Those of a program or of separate debug info; `None` without `.debug_info`. `files` keep what is unpacked.
+    pub fn of(elf: &Elf, files: &dyn Files) -> Option<Sections> {
+        let kept = Kept::of(elf, files);
+        Sections::load(elf, |id| match &kept {
+            Some(kept) => kept.section(elf, id.name()),
+            None => elf.section(id.name()),
+        })
     }
 
     /// Those of a `.dwo` or `.dwp`.
     pub fn of_split(elf: &Elf) -> Option<Sections> {
         Sections::load(elf, |id| match id {
-            SectionId::DebugCuIndex | SectionId::DebugTuIndex => Some(id.name()),
-            id => id.dwo_name(),
+            SectionId::DebugCuIndex | SectionId::DebugTuIndex => elf.section(id.name()),
+            id => elf.section(id.dwo_name()?),
         })
     }
 
-    fn load(elf: &Elf, name: impl Fn(SectionId) -> Option<&'static str> + Sync) -> Option<Sections> {
+    fn load(elf: &Elf, section: impl Fn(SectionId) -> Option<Section> + Sync) -> Option<Sections> {
         // Compressed sections are unpacked here, several at a time.
-        let read = |id: &SectionId| Some((*id, elf.section(name(*id)?)?));
+        let read = |id: &SectionId| Some((*id, section(*id)?));
         let sections: Vec<_> = parallel::map(IDS, read).into_iter().flatten().collect();
         let has_info = sections.iter().any(|(id, section)| *id == SectionId::DebugInfo && !section.is_empty());
         has_info.then(|| Sections(Arc::new(Inside { sections, gdb_index: elf.section(".gdb_index") })))

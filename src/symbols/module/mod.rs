@@ -424,8 +424,8 @@ impl Module {
                 None => (&self.elf, &self.name),
             };
             let sources = Sources {
-                own: Sections::of(elf)?,
-                shared: separate.shared.as_ref().and_then(|shared| Sections::of(&shared.elf)),
+                own: Sections::of(elf, &*self.files)?,
+                shared: separate.shared.as_ref().and_then(|shared| Sections::of(&shared.elf, &*self.files)),
                 skeleton: None,
                 files: self.files.clone(),
                 path: self.name.clone(),
