@@ -79,11 +79,29 @@ impl Cache {
         }
         let place = self.place(build_id);
         DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(build_id))?;
-        // Libdebuginfod's own are called `debuginfo.XXXXXX`; what a killed godbg leaves is cleaned away with the rest.
+        remove_left_over(&self.folder.join(build_id));
+        // Libdebuginfod's own are called `debuginfo.XXXXXX`.
         let name = format!("debuginfo.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let temporary = place.with_file_name(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary)?;
         Ok(Unfinished { place, temporary, file, complete: false })
+    }
+}
+
+/// Takes away what a killed godbg has begun for a build id and never completed (`debuginfo.PID.NUMBER`): it has not grown for longer
+/// than any server is waited for.
+fn remove_left_over(folder: &Path) {
+    const LONG: Duration = Duration::from_secs(3600);
+    for entry in fs::read_dir(folder).into_iter().flatten().take(1000).flatten() {
+        let name = entry.file_name();
+        let parts: Vec<&str> = name.to_str().unwrap_or_default().split('.').collect();
+        let is_unfinished =
+            parts.len() == 3 && parts[0] == "debuginfo" && parts[1..].iter().all(|part| part.parse::<u32>().is_ok());
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_unfinished && age().is_some_and(|age| age > LONG) {
+            // Another godbg may be doing the same.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -125,6 +143,27 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+
+    #[test]
+    fn what_was_begun_long_ago_is_taken_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path();
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+        for (name, is_old) in
+            [("debuginfo.12.0", true), ("debuginfo.12.1", false), ("debuginfo.Xab", true), ("debuginfo", true)]
+        {
+            let file = File::create(place.join(name)).expect("a file");
+            if is_old {
+                file.set_modified(long_ago).expect("set");
+            }
+        }
+        remove_left_over(place);
+        let there = |name: &str| place.join(name).exists();
+        assert_eq!(
+            ["debuginfo.12.0", "debuginfo.12.1", "debuginfo.Xab", "debuginfo"].map(there),
+            [false, true, true, true]
+        );
+    }
 
     #[test]
     fn files_appear_when_they_are_complete() {
