@@ -80,12 +80,6 @@ pub fn of_dwarf(dwarf: &Dwarf, literal: &str, own: Option<&str>) -> Vec<Named> {
                 names_of(loaded, unit, &Wanted::new(literal, own, strings))
             })
         };
-        eprintln!(
-            "units {:?} of {} info {}",
-            some.as_ref().map(Vec::len),
-            loaded.far_units().len(),
-            loaded.sources.own.get(SectionId::DebugInfo).slice().len()
-        );
         let units = some.unwrap_or_else(|| (0..loaded.unit_count()).collect());
         parallel::map(&units, of_unit).into_iter().flatten().collect()
     })
