@@ -83,7 +83,12 @@ impl Process {
         let away = self.copy_of(&away, mappings.clone(), runtime, memory);
         let held = hold.map(|hold| self.release(hold)).transpose()?;
         let unreadable = list.len().saturating_sub(parts.iter().map(|part| part.readable).sum());
-        let mut gs: Vec<RawG> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.gs)).collect();
+        // The first reader's room is taken over.
+        let mut gs = Vec::new();
+        for part in &mut parts {
+            let mut its = std::mem::take(&mut part.gs);
+            if gs.is_empty() { gs = its } else { gs.append(&mut its) }
+        }
         // Another may have its place by now.
         gs.retain(|g| depth.only.is_none_or(|id| g.id == id));
         let total = total.unwrap_or(gs.len());
