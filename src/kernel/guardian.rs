@@ -1,5 +1,6 @@
 //! The small process that outlives godbg for a moment, should godbg be killed: starting it, and how it learns of the end. It
-//! is godbg's own program, in a session of its own from its first moment, so that no terminal's signal reaches it. Knows nothing of what it mends.
+//! is godbg's own program, apart from godbg's process group from its first moment, so that no terminal's signal reaches it. Knows
+//! nothing of what it mends.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write, pipe};
@@ -8,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::unistd::setsid;
+use nix::unistd::{Pid, setpgid, setsid};
 
 use super::own;
 
@@ -40,19 +41,25 @@ pub fn start(path: &Path, journal: File) -> io::Result<Leash> {
     command.arg(WORD).arg(path).current_dir("/");
     // Its end is taken by the wait for any child of this thread.
     command.stdin(OwnedFd::from(reader)).stdout(journal).stderr(Stdio::null());
-    let leave_session = || setsid().map(drop).map_err(io::Error::from);
-    // SAFETY: between fork and exec it makes one system call, and allocates nothing.
-    unsafe { command.pre_exec(leave_session) };
+    // SAFETY: between fork and exec it makes two system calls, and allocates nothing.
+    unsafe { command.pre_exec(stand_apart) };
     command.spawn()?;
     Ok(Leash { pipe: writer })
+}
+
+/// Keeps a terminal's signals and busy processors from the guardian: threads may be standing at breakpoints that only it takes out.
+/// A session of its own has a share of the processors of its own (sched(7), autogroups), which is soon given if it comes first
+/// anyway; without that such a new share was seen to be given after half a minute only (Linux 6.18), and a process group of its
+/// own must do.
+fn stand_apart() -> io::Result<()> {
+    if own::come_first() { setsid().map(drop) } else { setpgid(Pid::from_raw(0), Pid::from_raw(0)) }
+        .map_err(io::Error::from)
 }
 
 /// In the guardian: sleeps until godbg has ended or lets it go. True: godbg has ended, and there is something to be done.
 pub fn await_end() -> io::Result<bool> {
     // Whatever is meant for godbg is not meant for it.
     own::block_signals()?;
-    // Threads may be standing at breakpoints that only it takes out.
-    own::come_first();
     let mut said = Vec::new();
     io::stdin().lock().take(1).read_to_end(&mut said)?;
     Ok(said.is_empty())

@@ -63,13 +63,12 @@ pub fn block_signals() -> nix::Result<()> {
     set.thread_block()
 }
 
-/// Has this thread come before all that is scheduled by fair shares (sched(7), SCHED_RR), where that is allowed: without
-/// CAP_SYS_NICE or RLIMIT_RTPRIO it is not. On busy processors fair shares can keep a process that has just woken waiting:
-/// with autogroups (sched(7)) for half a minute was seen, Linux 6.18.
-pub fn come_first() {
+/// Has this thread come before all that is scheduled by fair shares (sched(7), SCHED_RR). False: that is not allowed, for want of
+/// CAP_SYS_NICE or RLIMIT_RTPRIO. One system call, which may be made between fork and exec.
+pub fn come_first() -> bool {
     let lowest = libc::sched_param { sched_priority: 1 };
     // SAFETY: the kernel reads one number. What this thread starts is not to come first as well.
-    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const lowest) };
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const lowest) == 0 }
 }
 
 /// Wakes the tracer thread from another thread.
