@@ -409,28 +409,9 @@ impl Rows {
         if with_labels {
             columns.push(Column::shrinking("LABELS", 2));
         }
-        page.table(Table { columns, rows: cells_of(&self.all, with_labels) });
-    }
-}
-
-/// The cells of all rows, made by all processors where there are many.
-fn cells_of(all: &[Goroutine], with_labels: bool) -> Vec<Vec<Span>> {
-    const FEW: usize = 4096;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    let cells = |part: &[Goroutine]| {
         let mut texts = Texts::default();
-        part.iter().map(|one| texts.cells(one, with_labels)).collect::<Vec<_>>()
-    };
-    let mut parts = all.chunks(all.len().div_ceil(workers).max(FEW));
-    let first = parts.next().unwrap_or_default();
-    std::thread::scope(|scope| {
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || cells(part))).collect();
-        let mut rows = cells(first);
-        for other in others {
-            rows.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        rows
-    })
+        page.table(Table { columns, rows: self.all.iter().map(|one| texts.cells(one, with_labels)).collect() });
+    }
 }
 
 impl Answer {
