@@ -96,6 +96,8 @@ impl Process {
     /// A thread may run the handler that was lent: its program has sent itself a SIGTRAP.
     fn leave_lent_memory(&mut self) {
         self.steering.retired = true;
+        // The one thread that was to go on alone need not be the one.
+        self.run_alone_next(None);
         // Nobody is told of them any more.
         self.unreported.clear();
         // An error: the guardian takes it back when they have left, or the process has ended.
