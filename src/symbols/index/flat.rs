@@ -1,9 +1,10 @@
 //! The names as one run of bytes, so that they can be kept in a file and mapped back. Every read is checked: forged bytes give
 //! wrong names at worst, damaged ones none, and that is noticed.
 //!
-//! A header (magic, checksum, key, counts, length of what follows); then, in blocks, tables of names (sorted by kind and name), places, last parts (sorted by hash), files, source files (sorted
-//! by path), their units, and what each unit covers; then all text. The blocks' checksums come last. The header's checksum is
-//! of what follows it there, and of those checksums. Numbers are little endian.
+//! A header (magic, checksum, key, counts, length of what follows); then, in blocks, tables of names (sorted by kind and name),
+//! places, last parts (sorted by hash), files, source files (sorted by path), their units, and what each unit covers; then all
+//! text. The blocks' checksums come last. The header's checksum is of what follows it there, and of those checksums. Numbers are
+//! little endian.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Which units may hold a function's name, without reading them: those that a table of names lists for it, and of units without one those
-//! whose bytes hold the offset of a string with it. Strings stand in `.debug_str`, and units name them by their offsets
+//! Which units may hold a function's name, without reading them: those that a table of names lists for it, and of units without
+//! one those whose bytes hold the offset of a string with it. Strings stand in `.debug_str`, and units name them by their offsets
 //! (DW_FORM_strp), so that two searches through bytes tell.
 
 use gimli::SectionId;

@@ -99,9 +99,7 @@ impl RawG {
     pub(super) fn is_alive(&self) -> bool {
         !DEAD.contains(&self.status) && self.id != 0
     }
-}
 
-impl RawG {
     /// A running one goes on where its thread stands. False: that is on another stack just now or in code that is not Go's, and
     /// only its registers tell what the goroutine does: it handles a signal, asks the vDSO, or is in C. In a system call of
     /// Go's the runtime has noted the caller, which is what its own traces begin with.
