@@ -7,6 +7,7 @@ pub mod commands;
 pub mod fetch;
 #[allow(unsafe_code)]
 pub mod kernel;
+pub mod parallel;
 pub mod session;
 pub mod shell;
 pub mod symbols;

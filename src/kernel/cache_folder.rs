@@ -18,6 +18,9 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::file_map::FileMap;
 
+/// What was used since is not marked as used again: each mark is a write.
+const RECENT: Duration = Duration::from_secs(600);
+
 /// A cache folder.
 #[derive(Debug)]
 pub struct CacheFolder {
@@ -46,10 +49,13 @@ impl CacheFolder {
     pub fn read(&self, name: &str) -> io::Result<FileMap> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = File::from(openat(&self.folder, plain(name)?, flags, Mode::empty())?);
-        refuse_foreign(&file.metadata()?)?;
-        let now = TimeSpec::UTIME_NOW;
+        let about = file.metadata()?;
+        refuse_foreign(&about)?;
         // Only the order in which files are thrown away depends on it.
-        let _ = utimensat(&self.folder, name, &now, &now, UtimensatFlags::NoFollowSymlink);
+        if about.modified()?.elapsed().is_ok_and(|age| age > RECENT) {
+            let now = TimeSpec::UTIME_NOW;
+            let _ = utimensat(&self.folder, name, &now, &now, UtimensatFlags::NoFollowSymlink);
+        }
         Ok(FileMap::of(&file)?.0)
     }
 

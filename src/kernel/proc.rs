@@ -9,6 +9,9 @@ use std::io::{self, Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
+use nix::unistd;
 use procfs::process::Status;
 use procfs::{FromBufRead, ProcError};
 
@@ -215,6 +218,24 @@ pub fn thread_name(pid: Pid, tid: Tid) -> io::Result<String> {
         name.pop();
     }
     Ok(name)
+}
+
+/// The names of many threads of a process; `None` for those that have ended. By the folder of threads: one path is walked, not
+/// one a thread.
+pub fn thread_names(pid: Pid, tids: impl Iterator<Item = Tid>) -> Vec<Option<String>> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let folder = fcntl::open(format!("/proc/{pid}/task").as_str(), flags, Mode::empty());
+    let name = |tid: Tid| {
+        let comm = format!("{tid}/comm");
+        let file =
+            fcntl::openat(folder.as_ref().ok()?, comm.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        // A name has at most 15 bytes, that of a kernel's worker 63 (proc_task_name of fs/proc/array.c), and comes in one piece.
+        let mut bytes = [0; 128];
+        let count = unistd::read(file.ok()?, &mut bytes).ok()?;
+        let name = bytes[..count].strip_suffix(b"\n").unwrap_or(&bytes[..count]);
+        Some(String::from_utf8_lossy(name).into_owned())
+    };
+    tids.map(name).collect()
 }
 
 /// Which kernel function a sleeping thread waits in, where the kernel tells (`wchan`).

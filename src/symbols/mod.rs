@@ -1,5 +1,6 @@
 //! Files into facts: ELF, DWARF, Go's pclntab, unwind rules. Knows no process: addresses here are those of the file.
 
+mod blocks;
 mod bytes;
 mod cover;
 mod debug_file;
@@ -11,7 +12,6 @@ mod facts;
 pub mod go;
 mod index;
 mod module;
-mod parallel;
 mod pattern;
 mod plt;
 mod section;
@@ -28,7 +28,6 @@ pub use facts::{
     SymbolFacts, SymbolSource,
 };
 pub use module::{Module, Segment};
-pub use parallel::work_aside;
 pub use pattern::NamePattern;
 pub use section::Section;
 pub use store::{FileKey, Store};

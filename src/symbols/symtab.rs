@@ -12,8 +12,9 @@ use super::demangle::demangle;
 use super::dwarf::UNNAMED;
 use super::elf::Elf;
 use super::pattern::last_part;
-use super::{Section, SymbolAt, parallel};
+use super::{Section, SymbolAt};
 use crate::addr::LinkAddr;
+use crate::parallel;
 
 /// The bytes of an entry (System V ABI, Elf64_Sym).
 const ENTRY: usize = 24;

@@ -22,6 +22,7 @@ pub struct Tree {
     pid: Pid,
     store: Store,
     root: OnceLock<Option<Root>>,
+    cache: OnceLock<Option<CacheFolder>>,
 }
 
 /// A file that was found.
@@ -42,12 +43,16 @@ impl Found {
 impl Tree {
     /// Of a process. Opens nothing yet.
     pub fn new(pid: Pid, store: Store) -> Tree {
-        Tree { pid, store, root: OnceLock::new() }
+        Tree { pid, store, root: OnceLock::new(), cache: OnceLock::new() }
     }
 
     /// The modules that have been opened.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    fn cache(&self) -> Option<&CacheFolder> {
+        self.cache.get_or_init(|| CacheFolder::open(&cache_folder::place()?, CACHE).ok()).as_ref()
     }
 
     fn open_inside(&self, path: &Path) -> io::Result<(FileMap, Identity)> {
@@ -74,14 +79,12 @@ impl Files for Tree {
     }
 
     fn remembered(&self, name: &str) -> Option<Bytes> {
-        let map = CacheFolder::open(&cache_folder::place()?, CACHE).ok()?.read(name).ok()?;
-        Some(Arc::new(map))
+        Some(Arc::new(self.cache()?.read(name).ok()?))
     }
 
     fn remember(&self, name: &str, bytes: &[u8]) {
-        let folder = cache_folder::place().and_then(|place| CacheFolder::open(&place, CACHE).ok());
         // What cannot be kept is worked out again.
-        let _ = folder.map(|folder| folder.write(name, bytes));
+        let _ = self.cache().map(|folder| folder.write(name, bytes));
     }
 }
 

@@ -13,7 +13,8 @@ use crate::kernel::file_map::Identity;
 use crate::kernel::maps::{Mapping, Mappings};
 use crate::kernel::memory::Memory;
 use crate::kernel::proc;
-use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError, work_aside};
+use crate::parallel;
+use crate::symbols::{FileKey, Module, Segment, SourceFrame, Store, SymbolAt, SymbolError};
 
 /// A vDSO is a few pages; a mapping that pretends to be one is not read beyond this.
 const LONGEST_VDSO: u64 = 1 << 16;
@@ -103,7 +104,7 @@ impl Modules {
             return;
         }
         let work = move || {
-            work_aside();
+            parallel::work_aside();
             wanting.iter().for_each(|module| module.prepare_names());
         };
         // Without a thread the names are made when somebody has to have them.

@@ -22,6 +22,7 @@ use crate::kernel::maps::Mappings;
 use crate::kernel::memory::Memory;
 use crate::kernel::proc::{self, SyscallNow};
 use crate::kernel::room;
+use crate::parallel;
 
 /// All copies together take at most about so much, where nobody has said how much of each stack is copied.
 const BUDGET: u64 = 16 << 20;
@@ -33,7 +34,10 @@ const MOST: u64 = 64 << 10;
 /// Whatever is asked for, all copies together take no more.
 const CEILING: u64 = 1 << 30;
 
-/// No more than this is made room for before it is known what is needed.
+/// So much of each stack is made room for before it is known what is used, bytes: threads that wait have less.
+const LIKELY: u64 = 2 << 10;
+
+/// No more than this is made room for then.
 const LARGEST_ROOM: u64 = 64 << 20;
 
 /// How much of each of so many stacks is copied, bytes.
@@ -44,7 +48,8 @@ fn each_of(asked_for: Option<u64>, count: u64) -> u64 {
 
 /// Memory for the stacks of so many threads, which is there before these are held.
 pub fn room_for_stacks(count: usize, each: Option<u64>) -> Vec<u8> {
-    let size = (count as u64).saturating_mul(each_of(each, count as u64)).min(LARGEST_ROOM) as usize;
+    let likely = each_of(each, count as u64).min(LIKELY);
+    let size = (count as u64).saturating_mul(likely).min(LARGEST_ROOM) as usize;
     let mut room = room::prepared(size);
     room.resize(size, 0);
     room
@@ -80,6 +85,8 @@ pub struct ThreadCopy {
     pub registers: Option<FrameRegisters>,
     /// The copy of its stack, and of others that it has left for a signal's handler.
     pieces: Pieces,
+    /// Where its thread control block is, which its C library puts above the stack: what is used lies below. 0: not known.
+    control_block: u64,
     /// What Go's runtime knows of it.
     go: Option<GoThread>,
 }
@@ -154,8 +161,9 @@ impl Process {
             .into_iter()
             .filter(|(_, tid)| is_wanted(tid))
             .map(|(number, tid)| {
-                let (registers, pieces) = (self.registers_now(tid), Pieces::new());
-                ThreadCopy { number, tid, registers, pieces, go: None }
+                let (registers, control_block) = self.registers_now(tid).unzip();
+                let control_block = control_block.unwrap_or(0);
+                ThreadCopy { number, tid, registers, pieces: Pieces::new(), control_block, go: None }
             })
             .collect();
         if let Some(go) = go {
@@ -166,16 +174,16 @@ impl Process {
         Snapshot { pid: self.pid, threads, held: None, mappings, bytes, memory: None }
     }
 
-    /// The registers of a thread; of one that sleeps in the kernel those few that can be known.
-    fn registers_now(&self, tid: Tid) -> Option<FrameRegisters> {
+    /// The registers of a thread and its `fs_base`; of one that sleeps in the kernel those few that can be known, and 0.
+    fn registers_now(&self, tid: Tid) -> Option<(FrameRegisters, u64)> {
         if let Some(registers) = self.registers_at(tid) {
-            return Some(registers_of(&registers));
+            return Some((registers_of(&registers), registers.fs_base));
         }
         if self.threads.get(&tid).is_none_or(|thread| thread.state == State::Zombie) {
             return None;
         }
         match proc::syscall_now(self.pid, tid) {
-            Ok(SyscallNow::In { sp, pc, .. }) => Some(asleep(sp, pc)),
+            Ok(SyscallNow::In { sp, pc, .. }) => Some((asleep(sp, pc), 0)),
             _ => None,
         }
     }
@@ -210,9 +218,13 @@ impl Process {
             let mut pieces: Vec<(usize, Piece)> = Vec::with_capacity(wanted.len());
             for (index, start) in wanted.drain(..) {
                 let Some(mapping) = mappings.find(RuntimeAddr(start)).filter(|mapping| mapping.read) else { continue };
-                let length = (mapping.end.0 - start).min(each) as usize;
+                let length = (used_end(start, threads[index].control_block, mapping.end.0) - start).min(each) as usize;
                 pieces.push((index, Piece { start, place: end, length }));
                 end += length;
+            }
+            if end > bytes.capacity() && threads.iter().all(|thread| thread.pieces.is_empty()) {
+                // Pages that are found when they are needed: nothing is in the room yet that would have to be moved.
+                bytes = vec![0; end];
             }
             bytes.resize(end.max(bytes.len()), 0);
             self.copy_pieces(&mut pieces, &mut bytes);
@@ -253,7 +265,9 @@ impl Process {
 
     /// The stack of one thread of the held process, with the registers of each frame.
     pub fn stack_of(&self, tid: Tid, modules: &Modules, mappings: &Mappings, limits: Limits) -> Stack {
-        let Some(registers) = self.registers_now(tid) else { return Stack { frames: Vec::new(), end: End::NoThread } };
+        let Some((registers, _)) = self.registers_now(tid) else {
+            return Stack { frames: Vec::new(), end: End::NoThread };
+        };
         let memory = HeldMemory::of(self);
         let Some(go) = modules.go_runtime() else {
             return Unwinder::new(modules, mappings, &memory).unwind(registers, limits);
@@ -300,6 +314,13 @@ impl Piece {
     }
 }
 
+/// Where the used part of a stack ends at the latest. glibc (nptl/allocatestack.c), musl and bionic put a thread's control block,
+/// `%fs:0`, at the top of its stack, and guard pages need not be between it and the next thread's. On any other stack too it is
+/// no part of what is used: it can only be above or below.
+fn used_end(start: u64, control_block: u64, mapping_end: u64) -> u64 {
+    if control_block > start { control_block.min(mapping_end) } else { mapping_end }
+}
+
 /// The stack pointers that the kernel has saved for signal handlers, in a copied stack: `struct sigcontext_64`
 /// (arch/x86/include/uapi/asm/sigcontext.h) has rsp, rip, eflags and then cs, gs, fs, ss as 16 bits each, which in 64-bit code
 /// are 0x33, 0, 0, 0x2b. What only looks like one costs a copy.
@@ -327,8 +348,7 @@ impl Snapshot {
         let bytes = std::mem::take(&mut self.bytes);
         let (threads, mappings, pid) = (&self.threads[..], &self.mappings, self.pid);
         let walk = Walk { threads, mappings, modules, bytes: &bytes, memory: self.memory.as_deref(), limits };
-        let workers =
-            std::thread::available_parallelism().map_or(1, usize::from).min(threads.len().div_ceil(16)).max(1);
+        let workers = parallel::processors().min(threads.len().div_ceil(16)).max(1);
         let next = AtomicUsize::new(0);
         let (walked, names) = std::thread::scope(|scope| {
             let names = (workers > 1).then(|| scope.spawn(|| names_of(pid, threads)));
@@ -405,7 +425,7 @@ impl Walk<'_> {
 }
 
 fn names_of(pid: Pid, threads: &[ThreadCopy]) -> Vec<Option<String>> {
-    threads.iter().map(|thread| proc::thread_name(pid, thread.tid).ok()).collect()
+    proc::thread_names(pid, threads.iter().map(|thread| thread.tid))
 }
 
 /// So many threads are taken at once by a processor.

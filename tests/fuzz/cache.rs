@@ -103,24 +103,7 @@ fn sealed(data: &[u8], good: &[u8]) -> Vec<u8> {
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut lanes = [bytes.len() as u64, 1, 2, 3];
-    let mut rest = bytes;
-    loop {
-        let (chunk, after) = rest.split_at(rest.len().min(32));
-        let mut words = [0u8; 32];
-        words[..chunk.len()].copy_from_slice(chunk);
-        for (lane, word) in lanes.iter_mut().zip(words.chunks_exact(8)) {
-            let word = u64::from_le_bytes(word.try_into().expect("eight bytes"));
-            *lane = (lane.rotate_left(27) ^ word).wrapping_mul(FACTOR);
-        }
-        // The last chunk is never a whole one.
-        if chunk.len() < 32 {
-            break;
-        }
-        rest = after;
-    }
-    lanes.iter().fold(0, |sum, lane| (sum.rotate_left(17) ^ lane ^ (lane >> 31)).wrapping_mul(FACTOR))
+    twox_hash::XxHash3_64::oneshot(bytes)
 }
 
 fuzz_target!(

@@ -52,6 +52,14 @@ impl Target {
         outcome.stdout.lines().filter(about_itself).map(|line| format!("{line}\n")).collect()
     }
 
+    /// Its stacks, without how long it was held for them.
+    #[track_caller]
+    fn stacks(&self) -> String {
+        let pid = self.child.id().to_string();
+        let outcome = Godbg::new().env("XDG_CACHE_HOME", self.cache()).args(["stacks", &pid]).run().success();
+        outcome.stdout.lines().filter(|line| !line.starts_with("process ")).map(|line| format!("{line}\n")).collect()
+    }
+
     /// The kept files of names.
     fn kept(&self) -> Vec<PathBuf> {
         self.kept_as("names-")
@@ -170,6 +178,8 @@ fn sections_that_were_unpacked_are_kept() {
     let target = Target::of(&compress);
     let first = target.ask();
     assert!(first.contains("zoo::Cat"), "{first}");
+    let stacks = target.stacks();
+    assert!(stacks.contains("names.rs:"), "{stacks}");
     let kept = target.kept_as("unpacked-");
     assert!(kept.iter().any(|path| path.extension().is_some_and(|end| end == "debug_info")), "{kept:?}");
     let good: Vec<Vec<u8>> = kept.iter().map(|path| fs::read(path).unwrap()).collect();
@@ -178,9 +188,22 @@ fn sections_that_were_unpacked_are_kept() {
     forget_names();
     assert_eq!(target.ask(), first);
     assert_eq!(kept.iter().map(|path| inode(path)).collect::<Vec<_>>(), inodes, "they were unpacked again");
-    for spoil in [|good: &[u8]| good[..good.len() - 1].to_vec(), |good: &[u8]| [&good[..good.len() - 1], b"?"].concat()]
-    {
-        kept.iter().zip(&good).for_each(|(path, good)| fs::write(path, spoil(good)).unwrap());
+    let cut: &dyn Fn(&[u8]) -> Vec<u8> = &|good| good[..good.len() - 1].to_vec();
+    let at = |number: usize| {
+        move |good: &[u8]| {
+            let mut bad = good.to_vec();
+            let place = (bad.len() - 1) * number / 8;
+            bad[place] ^= 0x55;
+            bad
+        }
+    };
+    let places: Vec<_> = (0..=8).map(at).collect();
+    for spoil in std::iter::once(cut).chain(places.iter().map(|spoil| spoil as &dyn Fn(&[u8]) -> Vec<u8>)) {
+        let spoil_all = || kept.iter().zip(&good).for_each(|(path, good)| fs::write(path, spoil(good)).unwrap());
+        // One who asks for little reads little, and sees what is damaged of that.
+        spoil_all();
+        assert_eq!(target.stacks(), stacks);
+        spoil_all();
         forget_names();
         assert_eq!(target.ask(), first);
         for (path, good) in kept.iter().zip(&good) {

@@ -3,10 +3,10 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Spot;
 use crate::addr::LoadBias;
+use crate::parallel;
 pub use crate::symbols::NameKind;
 use crate::symbols::{FunctionFound, Module, NamePattern};
 use crate::target::{LoadedModule, Modules};
@@ -87,25 +87,11 @@ fn each<T: Send>(
     ask: impl Fn(&Module, LoadBias) -> T + Sync,
 ) -> Vec<T> {
     let all: Vec<&LoadedModule> = modules.iter().collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(all.len());
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut answers = Vec::new();
-        while let Some(module) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Some((file, bias)) = module.module().filter(|(file, _)| which(file)) {
-                answers.push((module.ranges().map(|range| range.start).min(), ask(file, bias)));
-            }
-        }
-        answers
+    let answer = |module: &&LoadedModule| {
+        let (file, bias) = module.module().filter(|(file, _)| which(file))?;
+        Some((module.ranges().map(|range| range.start).min(), ask(file, bias)))
     };
-    let mut answers = if threads <= 1 {
-        work()
-    } else {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            running.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-        })
-    };
+    let mut answers: Vec<_> = parallel::map(&all, answer).into_iter().flatten().collect();
     answers.sort_by_key(|(start, _)| *start);
     answers.into_iter().map(|(_, answer)| answer).collect()
 }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use gimli::{EndianSlice, LittleEndian};
 use self_cell::self_cell;
 
-use super::{SourceFrame, SourceSpot, parallel};
+use super::{SourceFrame, SourceSpot};
+use crate::parallel;
 pub use attributes::{Attributes, Reference};
 pub use functions::{UNNAMED, follow_name as function_name, nameless};
 pub use lines::{Lines, Row, body, plain_path};
@@ -179,6 +180,16 @@ impl Dwarf {
     /// What each unit covers: begin, end, number.
     pub fn unit_ranges(&self) -> Vec<(u64, u64, u32)> {
         self.with(|loaded| loaded.unit_ranges())
+    }
+
+    /// Whether something that was kept, and asked for, is damaged: answers may lack something.
+    pub fn is_damaged(&self) -> bool {
+        self.with(|loaded| loaded.is_damaged())
+    }
+
+    /// Checks all that was kept, as it will all be read. False: something is damaged.
+    pub fn check_all(&self) -> bool {
+        self.with(|loaded| loaded.check_all())
     }
 
     /// Takes over what an earlier run has found of it, unless it was found again.

@@ -1,14 +1,16 @@
 //! The sections of debug info as gimli takes them: of a program, of a `.dwo`, of the file that several share. Reads none of
 //! their contents.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use gimli::{EndianSlice, LittleEndian, SectionId};
 
 use super::super::elf::Elf;
-use super::super::{Files, Section, parallel};
+use super::super::{Files, Section};
 use super::Reader;
-use super::unpacked::Kept;
+use super::unpacked::{Check, Kept};
+use crate::parallel;
 
 /// What is read, the largest first: sections are unpacked side by side. Not where values are (`.debug_loc`, `.debug_loclists`), which
 /// is large and not asked for.
@@ -29,39 +31,85 @@ const IDS: &[SectionId] = &[
     SectionId::DebugTuIndex,
 ];
 
+/// Sections that are together smaller are unpacked sooner than a thread is started, bytes.
+const SMALL: usize = 1 << 19;
+
 /// The debug sections of one file. Cheap to clone.
 #[derive(Clone)]
 pub struct Sections(Arc<Inside>);
 
 struct Inside {
     sections: Vec<(SectionId, Section)>,
+    /// Those of which each part is checked before it is read.
+    checks: Vec<(SectionId, Check)>,
     gdb_index: Option<Section>,
 }
 
 impl Sections {
-    /// Those of a program or of separate debug info; `None` without `.debug_info`. `files` keep what is unpacked.
-    pub fn of(elf: &Elf, files: &dyn Files) -> Option<Sections> {
+    /// Those of a program or of separate debug info; `None` without `.debug_info`. `files` keep what is unpacked; `anew`: what they
+    /// have kept is damaged.
+    pub fn of(elf: &Elf, files: &dyn Files, anew: bool) -> Option<Sections> {
         let kept = Kept::of(elf, files);
-        Sections::load(elf, |id| match &kept {
-            Some(kept) => kept.section(elf, id.name()),
+        let find = |id| kept.as_ref().filter(|_| !anew)?.find(elf, id);
+        let unpack = |id: SectionId| match &kept {
+            Some(kept) => kept.unpack(elf, id),
             None => elf.section(id.name()),
-        })
+        };
+        Sections::load(elf, |id| Some(id.name()), find, unpack)
+    }
+
+    /// Whether a part of a section may be read: false if it was kept and is damaged.
+    pub fn is_good(&self, id: SectionId, part: Range<usize>) -> bool {
+        let mut checks = self.0.checks.iter().filter(|(one, _)| *one == id);
+        checks.all(|(_, check)| check.is_good(part.clone()))
+    }
+
+    /// Whether something that was asked for is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.0.checks.iter().any(|(_, check)| check.is_damaged())
+    }
+
+    /// Checks what has not been read yet. False: something is damaged.
+    pub fn check_all(&self) -> bool {
+        self.0.checks.iter().all(|(_, check)| check.check_all())
     }
 
     /// Those of a `.dwo` or `.dwp`.
     pub fn of_split(elf: &Elf) -> Option<Sections> {
-        Sections::load(elf, |id| match id {
-            SectionId::DebugCuIndex | SectionId::DebugTuIndex => elf.section(id.name()),
-            id => elf.section(id.dwo_name()?),
-        })
+        let name = |id: SectionId| match id {
+            SectionId::DebugCuIndex | SectionId::DebugTuIndex => Some(id.name()),
+            id => id.dwo_name(),
+        };
+        Sections::load(elf, name, |_| None, |id| elf.section(name(id)?))
     }
 
-    fn load(elf: &Elf, section: impl Fn(SectionId) -> Option<Section> + Sync) -> Option<Sections> {
-        // Compressed sections are unpacked here, several at a time.
-        let read = |id: &SectionId| Some((*id, section(*id)?));
-        let sections: Vec<_> = parallel::map(IDS, read).into_iter().flatten().collect();
+    fn load(
+        elf: &Elf,
+        name: impl Fn(SectionId) -> Option<&'static str>,
+        find: impl Fn(SectionId) -> Option<(Section, Option<Check>)>,
+        unpack: impl Fn(SectionId) -> Option<Section> + Sync,
+    ) -> Option<Sections> {
+        let (mut sections, mut checks, mut packed, mut length) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for id in IDS.iter().copied() {
+            let Some(name) = name(id) else { continue };
+            if let Some((_, unpacked)) = elf.packed(name) {
+                if let Some((section, check)) = find(id) {
+                    sections.push((id, section));
+                    checks.extend(check.map(|check| (id, check)));
+                } else {
+                    packed.push(id);
+                    length += unpacked;
+                }
+            } else if let Some(section) = elf.section(name) {
+                sections.push((id, section));
+            }
+        }
+        let read = |id: &SectionId| Some((*id, unpack(*id)?));
+        let unpacked: Vec<_> =
+            if length < SMALL { packed.iter().map(read).collect() } else { parallel::map(&packed, read) };
+        sections.extend(unpacked.into_iter().flatten());
         let has_info = sections.iter().any(|(id, section)| *id == SectionId::DebugInfo && !section.is_empty());
-        has_info.then(|| Sections(Arc::new(Inside { sections, gdb_index: elf.section(".gdb_index") })))
+        has_info.then(|| Sections(Arc::new(Inside { sections, checks, gdb_index: elf.section(".gdb_index") })))
     }
 
     /// `.gdb_index`, which is none of DWARF's; empty if it is not there.

@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use gimli::{AttributeValue, DebugInfoOffset, Unit};
 
 use super::super::cover::Cover;
-use super::super::parallel;
 use super::attributes::Attributes;
 use super::functions::Functions;
 use super::lines::{self, Lines};
-use super::sections::Sources;
+use super::sections::{Sections, Sources};
 use super::{Dwarf, Reader, gdb_index, split};
+use crate::parallel;
 
 /// The debug info of a file, as far as it has been read.
 pub struct Loaded<'a> {
@@ -25,6 +25,8 @@ pub struct Loaded<'a> {
     skeleton: Option<Unit<Reader<'a>>>,
     code: Vec<Range<u64>>,
     cover: OnceLock<Cover>,
+    /// What `.debug_aranges` says of it.
+    listed: OnceLock<Cover>,
     /// What `.gdb_index` says of it.
     noted: OnceLock<Cover>,
 }
@@ -58,8 +60,8 @@ impl<'a> Loaded<'a> {
             None => (own, None),
         };
         let units = slots(&dwarf);
-        let (shared, cover, noted) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Loaded { sources, dwarf, units, shared, skeleton, code, cover, noted }
+        let (shared, cover, listed, noted) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Loaded { sources, dwarf, units, shared, skeleton, code, cover, listed, noted }
     }
 
     /// How many units there are.
@@ -103,8 +105,9 @@ impl<'a> Loaded<'a> {
         let dwarf = self.dwarf.sup()?;
         let units = self.shared.get_or_init(|| slots(dwarf));
         let slot = units.get(find(units, offset)?)?;
+        let sections = self.sources.shared.as_ref()?;
         let state = slot.state.get_or_init(|| {
-            let header = dwarf.unit_header(DebugInfoOffset(slot.offset)).ok()?;
+            let header = header_of(sections, dwarf, slot)?;
             Some(Box::new(State::new(dwarf.unit(header).ok()?)))
         });
         state.as_ref().map(|state| (dwarf, &state.unit))
@@ -113,14 +116,34 @@ impl<'a> Loaded<'a> {
     fn state(&self, unit: usize) -> Option<&State<'a>> {
         let slot = self.units.get(unit)?;
         let state = slot.state.get_or_init(|| {
-            let header = self.dwarf.unit_header(DebugInfoOffset(slot.offset)).ok()?;
+            let header = header_of(&self.sources.own, &self.dwarf, slot)?;
             let mut unit = self.dwarf.unit(header).ok()?;
+            unit.line_program = unit.line_program.filter(|program| self.may_read(program.header()));
             if let Some(skeleton) = &self.skeleton {
                 unit.copy_relocated_attributes(skeleton);
             }
             Some(Box::new(State::new(unit)))
         });
         state.as_deref()
+    }
+
+    /// Whether a line table is as it was when it was unpacked.
+    fn may_read(&self, table: &gimli::LineProgramHeader<Reader<'a>>) -> bool {
+        // The length does not count itself, which takes up to 12 bytes.
+        let (begin, length) = (table.offset().0, table.unit_length().saturating_add(12));
+        let whole = self.sources.own.get(gimli::SectionId::DebugLine).len();
+        self.sources.own.is_good(gimli::SectionId::DebugLine, begin..begin.saturating_add(length).min(whole))
+    }
+
+    /// Whether something that was asked for is damaged: the answers may lack something.
+    pub fn is_damaged(&self) -> bool {
+        let shared = self.sources.shared.as_ref();
+        self.sources.own.is_damaged() || shared.is_some_and(Sections::is_damaged)
+    }
+
+    /// Checks all that was kept, as it will all be read. False: something is damaged.
+    pub fn check_all(&self) -> bool {
+        self.sources.own.check_all() && self.sources.shared.as_ref().is_none_or(Sections::check_all)
     }
 
     /// Whether an address is one of code that is in the program.
@@ -135,7 +158,10 @@ impl<'a> Loaded<'a> {
 
     /// The unit that covers an address.
     pub fn unit_at(&self, addr: u64) -> Option<usize> {
-        self.noted_at(addr).or_else(|| self.cover().find(addr).map(|unit| unit as usize))
+        let found = |cover: &Cover| cover.find(addr).map(|unit| unit as usize);
+        // Units that are not listed need not be read for an address of one that is.
+        let listed = || self.listed().and_then(found);
+        self.noted_at(addr).or_else(listed).or_else(|| found(self.cover()))
     }
 
     /// The units that cover a part of a range.
@@ -163,6 +189,11 @@ impl<'a> Loaded<'a> {
         }
         let read = || Cover::new(gdb_index::ranges(self.sources.own.gdb_index(), |offset| self.unit_from(offset)));
         Some(self.noted.get_or_init(read))
+    }
+
+    /// What `.debug_aranges` says, as long as the units that it leaves out have not been asked.
+    fn listed(&self) -> Option<&Cover> {
+        self.cover.get().is_none().then(|| self.listed.get_or_init(|| Cover::new(self.address_ranges())))
     }
 
     /// Whether every address of a range belongs to one of some units.
@@ -339,7 +370,9 @@ impl<'a> Loaded<'a> {
     }
 
     fn address_ranges(&self) -> Vec<(u64, u64, u32)> {
-        let mut ranges: Vec<(u64, u64, u32)> = Vec::new();
+        const ENTRY: usize = 16;
+        let entries = self.sources.own.get(gimli::SectionId::DebugAranges).len() / ENTRY;
+        let mut ranges: Vec<(u64, u64, u32)> = Vec::with_capacity(entries);
         let mut headers = self.dwarf.debug_aranges.headers();
         while let Ok(Some(header)) = headers.next() {
             let Some(unit) = self.unit_from(header.debug_info_offset().0) else { continue };
@@ -383,6 +416,16 @@ impl<'a> State<'a> {
         let (ranges, functions) = (OnceLock::new(), OnceLock::new());
         State { unit, ranges, functions, lines: OnceLock::new(), split: OnceLock::new() }
     }
+}
+
+/// The header of a unit, if the unit is as it was when it was unpacked.
+fn header_of<'a>(
+    sections: &Sections,
+    dwarf: &gimli::Dwarf<Reader<'a>>,
+    slot: &Slot<'a>,
+) -> Option<gimli::UnitHeader<Reader<'a>>> {
+    let may_read = sections.is_good(gimli::SectionId::DebugInfo, slot.offset..slot.end);
+    dwarf.unit_header(DebugInfoOffset(slot.offset)).ok().filter(|_| may_read)
 }
 
 fn slots<'a>(dwarf: &gimli::Dwarf<Reader<'a>>) -> Vec<Slot<'a>> {

@@ -1,13 +1,17 @@
 //! Compressed sections of debug info, kept unpacked: unpacking those of a C library takes longer than all the rest of a listing of
-//! stacks. Knows no section's meaning.
+//! stacks. Of large ones only what is read is checked. Knows no section's meaning.
 
+use std::ops::Range;
+
+use gimli::SectionId;
+
+use super::super::blocks::{Blocks, checksum, sums};
 use super::super::elf::Elf;
-use super::super::index::checksum;
 use super::super::{Bytes, Files, Section};
 
 /// Changes whenever the layout does.
-const MAGIC: &[u8; 8] = b"godbgun1";
-/// Magic and checksum stand before the bytes.
+const MAGIC: &[u8; 8] = b"godbgun3";
+/// Magic and a checksum of the blocks' checksums stand before the blocks, these behind them.
 const HEAD: usize = 16;
 /// What is smaller is unpacked as fast.
 const SMALL: usize = 1 << 16;
@@ -16,6 +20,26 @@ const SMALL: usize = 1 << 16;
 pub struct Kept<'a> {
     files: &'a dyn Files,
     key: u64,
+}
+
+/// What finds out whether a part of a section is as it was when it was unpacked.
+pub struct Check(Blocks);
+
+impl Check {
+    /// Whether a part is as it was, of the section's own bytes.
+    pub fn is_good(&self, part: Range<usize>) -> bool {
+        self.0.get(part.start.saturating_add(HEAD)..part.end.saturating_add(HEAD)).is_some()
+    }
+
+    /// Whether a part that was read is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.0.is_damaged()
+    }
+
+    /// Checks what has not been read yet.
+    pub fn check_all(&self) -> bool {
+        self.0.check_all()
+    }
 }
 
 impl<'a> Kept<'a> {
@@ -27,24 +51,39 @@ impl<'a> Kept<'a> {
         Some(Kept { files, key: checksum(&facts) })
     }
 
-    /// A section, unpacked by an earlier run or now.
-    pub fn section(&self, elf: &Elf, name: &str) -> Option<Section> {
-        let Some((address, length)) = elf.packed(name).filter(|(_, length)| *length >= SMALL) else {
-            return elf.section(name);
-        };
-        let kept = format!("unpacked-{:016x}{name}", self.key);
-        if let Some(bytes) = self.files.remembered(&kept).filter(|bytes| is_good(bytes, length)) {
-            return Section::mapped(address, &bytes, HEAD..HEAD + length);
+    /// A section that an earlier run has unpacked; with a check if its parts must be checked before they are read.
+    pub fn find(&self, elf: &Elf, id: SectionId) -> Option<(Section, Option<Check>)> {
+        let (address, length) = elf.packed(id.name()).filter(|(_, length)| *length >= SMALL)?;
+        let bytes = self.files.remembered(&self.name(id))?;
+        let check = check_of(&bytes, length)?;
+        // These are large and are read unit by unit. The others are small, or read here and there.
+        let by_parts = matches!(id, SectionId::DebugInfo | SectionId::DebugLine);
+        if !by_parts && !check.check_all() {
+            return None;
         }
-        let section = elf.section(name)?;
-        let head = [&MAGIC[..], &checksum(&section).to_le_bytes()].concat();
-        self.files.remember(&kept, &[&head[..], &section[..]].concat());
+        Some((Section::mapped(address, &bytes, HEAD..HEAD + length)?, by_parts.then_some(check)))
+    }
+
+    /// A section, unpacked now, and kept.
+    pub fn unpack(&self, elf: &Elf, id: SectionId) -> Option<Section> {
+        let section = elf.section(id.name())?;
+        if section.len() >= SMALL {
+            let sums = sums(&section);
+            let head = [&MAGIC[..], &checksum(&sums).to_le_bytes()].concat();
+            self.files.remember(&self.name(id), &[&head[..], &section[..], &sums[..]].concat());
+        }
         Some(section)
+    }
+
+    fn name(&self, id: SectionId) -> String {
+        format!("unpacked-{:016x}{}", self.key, id.name())
     }
 }
 
-fn is_good(bytes: &Bytes, length: usize) -> bool {
-    let bytes = (**bytes).as_ref();
-    let is_whole = bytes.starts_with(MAGIC) && bytes.len() == HEAD + length;
-    is_whole && bytes[MAGIC.len()..HEAD] == checksum(&bytes[HEAD..]).to_le_bytes()
+fn check_of(bytes: &Bytes, length: usize) -> Option<Check> {
+    let end = HEAD.checked_add(length)?;
+    let blocks = Blocks::kept(bytes.clone(), HEAD..end)?;
+    let all = blocks.bytes();
+    let is_whole = all.starts_with(MAGIC) && all[MAGIC.len()..HEAD] == checksum(&all[end..]).to_le_bytes();
+    is_whole.then_some(Check(blocks))
 }

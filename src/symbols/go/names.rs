@@ -11,6 +11,7 @@ use super::GoTables;
 use super::body::body_offset;
 use super::pcln::Func;
 use crate::addr::LinkAddr;
+use crate::parallel;
 
 impl GoTables {
     /// All code that a name means: functions, instances of generic ones, inlined calls; by rising address.
@@ -179,24 +180,13 @@ impl GoTables {
 
     /// Asks every function, by all processors; the answers by rising address.
     fn by_all<T: Send>(&self, ask: impl Fn(&Func<'_>, &mut Vec<T>) + Sync) -> Vec<T> {
-        let count = self.pcln().count();
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(16);
-        let size = (count / workers + 1).max(1024);
-        let ask = &ask;
-        std::thread::scope(|scope| {
-            let parts: Vec<_> = (0..count)
-                .step_by(size)
-                .map(|begin| {
-                    scope.spawn(move || {
-                        let (pcln, mut found) = (self.pcln(), Vec::new());
-                        let funcs = (begin..count.min(begin + size)).filter_map(|index| pcln.func(index));
-                        funcs.for_each(|func| ask(&func, &mut found));
-                        found
-                    })
-                })
-                .collect();
-            parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-        })
+        let ask = |piece: &Range<usize>| {
+            let (pcln, mut found) = (self.pcln(), Vec::new());
+            piece.clone().filter_map(|index| pcln.func(index)).for_each(|func| ask(&func, &mut found));
+            found
+        };
+        let pieces = parallel::pieces(self.pcln().count(), 1024);
+        parallel::map(&pieces, ask).into_iter().flatten().collect()
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use gimli::Unit;
 use rustc_hash::FxHashMap;
 
+use super::super::NameKind;
 use super::super::demangle::demangle;
 use super::super::dwarf::{Attributes, Dwarf, Loaded, Reader, Reference, function_name, nameless};
-use super::super::{NameKind, parallel};
 use super::{Named, Place};
+use crate::parallel;
 
 /// A longer name is left out.
 const LONGEST_NAME: usize = 1 << 14;

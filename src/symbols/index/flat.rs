@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 
+use super::super::blocks::{Blocks, checksum, sums};
 use super::super::pattern::last_part;
 use super::super::{Bytes, NameKind};
-use super::blocks::{Blocks, checksum, sums};
 use super::{Named, Place, Units};
 
 /// Changes whenever the layout or the meaning does.
-const MAGIC: &[u8; 8] = b"godbgix5";
+const MAGIC: &[u8; 8] = b"godbgix6";
 const HEADER: usize = 64;
 /// Where in the header the length of what follows is.
 const LENGTH: usize = 56;

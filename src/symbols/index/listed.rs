@@ -7,7 +7,7 @@
 use gimli::{NameIndex, NameTableIndex, Section as _};
 
 use super::super::dwarf::{Loaded, Reader};
-use super::super::parallel;
+use crate::parallel;
 
 /// The augmentation string of LLVM's tables (`AsmPrinter/AccelTable.cpp` of LLVM, since 7.0).
 const LLVM: &[u8] = b"LLVM0700";

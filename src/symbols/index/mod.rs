@@ -5,7 +5,6 @@
 //! (`listed`). It lacks where inlined calls are, and the names of gdb's and of `.gdb_index` may lack such calls at all, so that
 //! the entries themselves are read in any case; `.gdb_index` serves for addresses (`dwarf/gdb_index`).
 
-mod blocks;
 mod collect;
 mod flat;
 mod listed;
@@ -22,9 +21,9 @@ use gimli::Unit;
 use super::dwarf::{Attributes, Dwarf, Loaded, Reader};
 use super::pattern::NamePattern;
 use super::symtab::{Kind, Symbol, Symbols};
-use super::{Files, NameEntry, NameKind, parallel};
+use super::{Files, NameEntry, NameKind};
 use crate::addr::LinkAddr;
-pub use blocks::checksum;
+use crate::parallel;
 use flat::Flat;
 
 /// Code or data of a name.

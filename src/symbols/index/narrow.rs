@@ -6,11 +6,11 @@ use gimli::SectionId;
 use memchr::memmem;
 
 use super::super::dwarf::Loaded;
-use super::super::parallel;
 use super::listed::Listed;
 use super::offsets::Offsets;
 use super::select::{self, Wanted};
 use super::strings::Strings;
+use crate::parallel;
 
 /// With more names than that nearly all units are named, and might as well be read.
 const MOST_NAMES: usize = 1024;

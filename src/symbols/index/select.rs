@@ -7,9 +7,9 @@ use rustc_hash::FxHashMap;
 
 use super::super::NameKind;
 use super::super::dwarf::{Attributes, Dwarf, Loaded, Reader, Reference, function_name};
-use super::super::parallel;
 use super::strings::Strings;
 use super::{Named, Place, narrow};
+use crate::parallel;
 
 /// A chain of references that is longer is a circle.
 const LONGEST_CHAIN: usize = 16;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-use super::super::parallel;
+use crate::parallel;
 
 /// What has more hits is not worth it.
 const MOST_HITS: usize = 1 << 20;

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::index::{self, Index};
+use super::super::blocks::checksum;
+use super::super::index::Index;
 use super::Module;
 
 /// Names of smaller files are read faster than kept ones are.
@@ -32,7 +33,7 @@ impl Module {
         }
         self.index.get_or_init(|| {
             let key = self.key();
-            let index = Index::build(self.dwarf(), self.symbols(), key.unwrap_or(0));
+            let index = Index::build(self.whole_dwarf(), self.symbols(), key.unwrap_or(0));
             if let Some(key) = key {
                 index.remember(&*self.files, &key_name(key));
             }
@@ -90,7 +91,7 @@ impl Module {
             facts.extend_from_slice(elf.section_headers());
         }
         let size = debug.map_or(self.elf.bytes().len(), |debug| debug.elf.bytes().len());
-        (size >= SMALL).then(|| index::checksum(&facts))
+        (size >= SMALL).then(|| checksum(&facts))
     }
 }
 

@@ -18,9 +18,10 @@ use super::symtab::{Symbols, Table};
 use super::unwind::UnwindTables;
 use super::{
     Bytes, Files, FunctionFound, Lacking, LinePlace, LinePlaces, LineRow, NameEntry, NameKind, NamePattern, Result,
-    Section, SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, parallel, plt,
+    Section, SourceFrame, SourceSpot, SymbolAt, SymbolFacts, SymbolSource, plt,
 };
 use crate::addr::LinkAddr;
+use crate::parallel;
 
 /// A part of a file that the loader maps (PT_LOAD).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Module {
     separate: OnceLock<Separate>,
     tables: OnceLock<Tables>,
     dwarf: OnceLock<Option<Debug>>,
+    /// The same, unpacked again where what was kept of it is damaged.
+    mended: OnceLock<Option<Debug>>,
     index: OnceLock<Index>,
     remembered: OnceLock<Option<Index>>,
     go: OnceLock<Option<GoTables>>,
@@ -89,6 +92,7 @@ impl Module {
             separate: OnceLock::new(),
             tables: OnceLock::new(),
             dwarf: OnceLock::new(),
+            mended: OnceLock::new(),
             index: OnceLock::new(),
             remembered: OnceLock::new(),
             go: OnceLock::new(),
@@ -163,8 +167,7 @@ impl Module {
 
     /// The function that has the code at an address, where it is one piece that begins at the function's entry.
     fn function_by_dwarf(&self, addr: LinkAddr) -> Option<SymbolAt> {
-        let dwarf = self.dwarf()?;
-        let span = dwarf.span(addr.0)?;
+        let span = self.ask_dwarf(|dwarf| dwarf.span(addr.0))?;
         let (begin, end) = span.ranges.iter().find(|(begin, end)| (*begin..*end).contains(&addr.0))?;
         if !(*begin..*end).contains(&span.entry) {
             return None;
@@ -194,9 +197,9 @@ impl Module {
 
     /// What DWARF alone says, without asking symbol tables for an address.
     fn dwarf_frames(&self, addr: LinkAddr) -> Vec<SourceFrame> {
-        let mut frames = self.dwarf().map(|dwarf| dwarf.frames(addr.0)).unwrap_or_default();
+        let mut frames = self.ask_dwarf(|dwarf| dwarf.frames(addr.0));
         if let Some((name, start)) = frames.last_mut().and_then(|last| last.function.as_mut().zip(last.start))
-            && self.dwarf().is_some_and(|dwarf| dwarf.is_cpp(addr.0))
+            && self.ask_dwarf(|dwarf| dwarf.is_cpp(addr.0))
             && let Some(full) = self.symbols().with_parameters(start.0, name)
         {
             *name = full.into();
@@ -225,7 +228,7 @@ impl Module {
         if let Some(found) = self.go().map(|go| go.functions(wanted)).filter(|found| !found.is_empty()) {
             return found;
         }
-        let quick = || index::functions_without(self.dwarf(), self.symbols(), wanted);
+        let quick = || index::functions_without(self.whole_dwarf(), self.symbols(), wanted);
         let known = self.ask_known_index(|index| index.functions(wanted));
         let named = known.or_else(quick).unwrap_or_else(|| self.ask_index(|index| index.functions(wanted)));
         let each: Vec<(&Arc<str>, &Place)> =
@@ -238,9 +241,9 @@ impl Module {
     }
 
     fn function(&self, name: Arc<str>, place: &Place) -> FunctionFound {
-        let span = self.dwarf().filter(|_| !place.inlined).and_then(|dwarf| dwarf.span(place.addr));
+        let span = if place.inlined { None } else { self.ask_dwarf(|dwarf| dwarf.span(place.addr)) };
         let end = place.addr.saturating_add(place.size);
-        let rows = self.dwarf().map(|dwarf| dwarf.rows(place.addr..end)).unwrap_or_default();
+        let rows = self.ask_dwarf(|dwarf| dwarf.rows(place.addr..end));
         let body = match place.inlined {
             true => LinkAddr(place.addr),
             false => dwarf::body(&rows, place.addr, end, span.is_some_and(|span| span.optimised)),
@@ -262,10 +265,11 @@ impl Module {
         let is_wanted = |path: &str| is_path(path, &wanted);
         let known = self.ask_known_index(|index| index.units_of(&is_wanted));
         // Debug info that has no such file is not unpacked.
-        let is_nowhere = known.as_ref().is_some_and(Vec::is_empty);
-        let Some(dwarf) = (!is_nowhere).then(|| self.dwarf()).flatten() else { return LinePlaces::default() };
-        let units = known.unwrap_or_else(|| dwarf.units_of(&is_wanted));
-        let mut hits = dwarf.line_hits(&is_wanted, &units, line);
+        if known.as_ref().is_some_and(Vec::is_empty) {
+            return LinePlaces::default();
+        }
+        let units = known.or_else(|| Some(self.whole_dwarf()?.units_of(&is_wanted))).unwrap_or_default();
+        let mut hits = self.ask_dwarf(|dwarf| dwarf.line_hits(&is_wanted, &units, line));
         hits.sort_by_key(|hit| hit.addr);
         let mut found = LinePlaces { line: hits.first().map_or(line, |hit| hit.spot.line), ..LinePlaces::default() };
         found.files = hits.iter().map(|hit| hit.spot.file.clone()).collect();
@@ -280,10 +284,11 @@ impl Module {
             }
             seen.push((innermost.start, innermost.inlined));
             let at_entry = !innermost.inlined && innermost.start == Some(LinkAddr(hit.addr));
-            let span = dwarf.span(hit.addr).filter(|_| at_entry);
+            let span = if at_entry { self.ask_dwarf(|dwarf| dwarf.span(hit.addr)) } else { None };
             let body = span.and_then(|span| {
                 let (_, end) = span.ranges.iter().find(|(begin, end)| *begin <= span.entry && span.entry < *end)?;
-                Some(dwarf::body(&dwarf.rows(span.entry..*end), span.entry, *end, span.optimised))
+                let rows = self.ask_dwarf(|dwarf| dwarf.rows(span.entry..*end));
+                Some(dwarf::body(&rows, span.entry, *end, span.optimised))
             });
             let addr = body.unwrap_or(LinkAddr(hit.addr));
             let spot = self.spot_at(addr).unwrap_or(hit.spot);
@@ -310,7 +315,7 @@ impl Module {
             Some(go) => go.sources(),
             None => {
                 let known = self.ask_known_index(Index::sources);
-                known.unwrap_or_else(|| self.dwarf().map(Dwarf::sources).unwrap_or_default())
+                known.unwrap_or_else(|| self.whole_dwarf().map(Dwarf::sources).unwrap_or_default())
             }
         }
     }
@@ -320,7 +325,7 @@ impl Module {
         if let Some(rows) = self.go().map(|go| go.line_rows(range.clone())).filter(|rows| !rows.is_empty()) {
             return rows;
         }
-        let rows = self.dwarf().map(|dwarf| dwarf.rows(range.start.0..range.end.0)).unwrap_or_default();
+        let rows = self.ask_dwarf(|dwarf| dwarf.rows(range.start.0..range.end.0));
         let row = |(row, spot): (dwarf::Row, SourceSpot)| LineRow {
             addr: LinkAddr(row.addr),
             spot,
@@ -417,15 +422,15 @@ impl Module {
     }
 
     fn debug(&self) -> Option<&Debug> {
-        let read = || {
+        let read = |anew: bool| {
             let separate = self.separate();
             let (elf, path) = match &separate.debug {
                 Some(debug) => (&debug.elf, &debug.path),
                 None => (&self.elf, &self.name),
             };
             let sources = Sources {
-                own: Sections::of(elf, &*self.files)?,
-                shared: separate.shared.as_ref().and_then(|shared| Sections::of(&shared.elf, &*self.files)),
+                own: Sections::of(elf, &*self.files, anew)?,
+                shared: separate.shared.as_ref().and_then(|shared| Sections::of(&shared.elf, &*self.files, anew)),
                 skeleton: None,
                 files: self.files.clone(),
                 path: self.name.clone(),
@@ -437,7 +442,28 @@ impl Module {
             }
             Some(Debug { dwarf, path: path.clone() })
         };
-        self.dwarf.get_or_init(read).as_ref()
+        let kept = self.dwarf.get_or_init(|| read(false)).as_ref();
+        if kept.is_some_and(|kept| kept.dwarf.is_damaged()) {
+            return self.mended.get_or_init(|| read(true)).as_ref();
+        }
+        kept
+    }
+
+    /// Asks debug info: again, if the answer may lack something.
+    fn ask_dwarf<T: Default>(&self, ask: impl Fn(&Dwarf) -> T) -> T {
+        loop {
+            let Some(dwarf) = self.dwarf() else { return T::default() };
+            let answer = ask(dwarf);
+            if !dwarf.is_damaged() {
+                return answer;
+            }
+        }
+    }
+
+    /// Debug info all of which is going to be read.
+    fn whole_dwarf(&self) -> Option<&Dwarf> {
+        let dwarf = self.dwarf()?;
+        if dwarf.check_all() { Some(dwarf) } else { self.dwarf() }
     }
 
     fn dwarf(&self) -> Option<&Dwarf> {

@@ -291,11 +291,13 @@ fn decode(at: u64, read: &Code<'_>) -> Option<Instruction> {
     (!instruction.is_invalid()).then_some(instruction)
 }
 
-/// Where the direct call that ends right before an address goes to (`call rel32`).
+/// Where the direct call that ends right before an address goes to (`call rel32`: e8 and how far it is from there). Asked of each
+/// frame, so it is read by hand: a decoder of all instructions takes longer to come up than a stack to walk.
 pub fn called_before(addr: u64, read: &Code<'_>) -> Option<u64> {
-    let call = decode(addr.checked_sub(5)?, read)?;
-    let is_direct = call.flow_control() == FlowControl::Call && call.len() == 5;
-    is_direct.then(|| call.near_branch_target())
+    let mut call = [0; 5];
+    let is_whole = read(addr.checked_sub(5)?, &mut call) == call.len();
+    let [0xe8, distance @ ..] = call else { return None };
+    is_whole.then(|| addr.wrapping_add_signed(i32::from_le_bytes(distance).into()))
 }
 
 /// The jumps of a function that leave it: where each ends, and where it goes to. `None`: it is too long, or is no code.

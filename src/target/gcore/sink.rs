@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use super::write::CoreFault;
 use crate::addr::RuntimeAddr;
 use crate::kernel::memory::PAGE;
+use crate::parallel;
 
 /// How much is read and written at once.
 pub(super) const PIECE: usize = 512 << 10;
@@ -44,7 +45,7 @@ impl Sink {
         let (sender, pieces) = mpsc::sync_channel(WAITING);
         let pieces = Arc::new(Mutex::new(pieces));
         let mut sink = Sink { pieces: Some(sender), threads: Vec::new() };
-        let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let count = parallel::processors().min(MOST_THREADS);
         for _ in 0..count {
             let (file, read, pieces) = (file.try_clone()?, Arc::clone(&read), Arc::clone(&pieces));
             let fill = move || fill(&file, &*read, &pieces);

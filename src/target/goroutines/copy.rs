@@ -8,12 +8,12 @@ use rustc_hash::FxHashMap;
 use super::layout::Layout;
 use super::raw::{Piece, RUNNING, RawG, SYSCALL};
 use super::runtime::GoRuntime;
-use super::shares::{in_parallel, split};
 use super::{Depth, GoroutineFault};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::maps::Mappings;
 use crate::kernel::memory::{Memory, PAGE};
 use crate::kernel::room;
+use crate::parallel;
 use crate::target::process::Process;
 use crate::target::snapshot::Snapshot;
 use crate::target::stacks::registers_of;
@@ -213,7 +213,7 @@ impl Runs {
 impl Runs {
     /// As many parts as there are processors.
     fn parts(&self) -> Vec<&[Run]> {
-        split(&self.runs, self.runs.iter().map(|run| run.2).sum(), |run| run.2)
+        parallel::split(&self.runs, self.runs.iter().map(|run| run.2).sum(), |run| run.2)
     }
 }
 
@@ -233,7 +233,7 @@ const USUAL: usize = 400;
 
 /// Empty parts whose memory is there already.
 fn rooms(runs: &Runs, each: usize) -> Vec<Part> {
-    in_parallel(runs.parts(), |part: &[Run]| {
+    parallel::concat(runs.parts(), |part: &[Run]| {
         let count: usize = part.iter().map(|run| run.1 - run.0).sum();
         let stacks = room::prepared(usize::min(count * each.min(USUAL), MOST_BYTES));
         vec![Part { gs: room::prepared(count), stacks, ..Part::default() }]
@@ -244,7 +244,7 @@ fn rooms(runs: &Runs, each: usize) -> Vec<Part> {
 fn read_all_gs(memory: &Memory, runs: &Runs, layout: &Layout, each: usize, rooms: Vec<Part>) -> Vec<Part> {
     let rooms = rooms.into_iter().chain(std::iter::repeat_with(Part::default));
     let parts = (0..).zip(runs.parts()).zip(rooms).collect();
-    in_parallel(parts, |((number, runs_of_part), mut room): ((u32, &[Run]), Part)| {
+    parallel::concat(parts, |((number, runs_of_part), mut room): ((u32, &[Run]), Part)| {
         let mut scratch = vec![0; CHUNK.max(each)];
         let mut rest = runs_of_part;
         while !rest.is_empty() {

@@ -6,7 +6,6 @@ mod labels;
 pub mod layout;
 mod raw;
 mod runtime;
-mod shares;
 mod threads;
 pub mod wait_reasons;
 mod walk;
@@ -31,6 +30,7 @@ use super::stacks::{Limits, NamedFrame};
 use super::{Error, Fault, Modules, Process};
 use crate::addr::{Pid, Tid};
 use crate::kernel::{clock, room};
+use crate::parallel;
 
 /// What a goroutine does (`_Gidle` … of runtime/runtime2.go).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -220,12 +220,12 @@ fn name_all(
     by_thread: &ByThread,
 ) -> Vec<Goroutine> {
     let (now, minor) = (clock::monotonic(), runtime.minor());
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = parallel::processors();
     // Addresses are sorted, not what is made of them: that is ten times as much to move.
     let mut sorted: Vec<(u64, &RawG)> = copy.gs.iter().map(|g| (g.id, g)).collect();
     sorted.sort_unstable_by_key(|(id, g)| (*id, g.addr));
     let parts = sorted.chunks((sorted.len() / workers + 1).max(256)).collect();
-    shares::in_parallel(parts, |part: &[(u64, &RawG)]| {
+    parallel::concat(parts, |part: &[(u64, &RawG)]| {
         let mut walker = Walker::new(copy, modules, &copy.mappings, depth.frames, depth.only_user);
         let mut one = |g: &RawG| {
             let thread = copy.threads.get(&g.m).copied();

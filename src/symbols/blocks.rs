@@ -4,7 +4,10 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use super::super::{Bytes, parallel};
+use twox_hash::XxHash3_64;
+
+use super::Bytes;
+use crate::parallel;
 
 /// How long a block is; the last one may be shorter.
 pub const BLOCK: usize = 1 << 16;
@@ -93,19 +96,7 @@ pub fn sums(data: &[u8]) -> Vec<u8> {
 
 /// A number that most other bytes do not have.
 pub fn checksum(bytes: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut lanes = [bytes.len() as u64, 1, 2, 3];
-    let chunks = bytes.chunks_exact(32);
-    let mut last = [0; 32];
-    last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
-    for chunk in chunks.chain([&last[..]]) {
-        for (lane, word) in lanes.iter_mut().zip(chunk.chunks_exact(8)) {
-            // The chunk's words are whole.
-            let word = word.try_into().map_or(0, u64::from_le_bytes);
-            *lane = (lane.rotate_left(27) ^ word).wrapping_mul(FACTOR);
-        }
-    }
-    lanes.iter().fold(0, |sum, lane| (sum.rotate_left(17) ^ lane ^ (lane >> 31)).wrapping_mul(FACTOR))
+    XxHash3_64::oneshot(bytes)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::num::NonZero;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -14,8 +15,11 @@ pub fn work_aside() {
     IS_ASIDE.set(true);
 }
 
-fn processors() -> usize {
-    let all = thread::available_parallelism().map_or(1, NonZero::get);
+/// How many processors godbg may use; half of them for work aside. Asked of the kernel once: std reads a control group's files
+/// for it each time.
+pub fn processors() -> usize {
+    static ALL: OnceLock<usize> = OnceLock::new();
+    let all = *ALL.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get));
     if IS_ASIDE.get() { all / 2 } else { all }.max(1)
 }
 
@@ -56,9 +60,67 @@ pub fn pieces(length: usize, least: usize) -> Vec<std::ops::Range<usize>> {
     (0..length).step_by(size).map(|begin| begin..(begin + size).min(length)).collect()
 }
 
+/// Parts of about the same size, one for each of at most 8 processors; small work stays in one. `total`: the sum of the sizes, bytes.
+pub fn split<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut parts, mut rest) = (Vec::new(), items);
+    for length in lengths(items, total, size) {
+        let (part, others) = rest.split_at(length);
+        parts.push(part);
+        rest = others;
+    }
+    parts
+}
+
+/// How many items are in each part.
+fn lengths<T>(items: &[T], total: usize, size: impl Fn(&T) -> usize) -> Vec<usize> {
+    const SMALL: usize = 1 << 20;
+    let goal = total.div_ceil(processors().min(8)).max(SMALL);
+    let (mut lengths, mut count, mut sum) = (Vec::new(), 0, 0);
+    for item in items {
+        (count, sum) = (count + 1, sum + size(item));
+        if sum >= goal {
+            lengths.push(count);
+            (count, sum) = (0, 0);
+        }
+    }
+    if count > 0 {
+        lengths.push(count);
+    }
+    lengths
+}
+
+/// Does each part by a thread of its own, the first by this one, and puts the answers one behind the other.
+pub fn concat<P: Send, T: Send>(parts: Vec<P>, work: impl Fn(P) -> Vec<T> + Sync) -> Vec<T> {
+    let work = &work;
+    thread::scope(|scope| {
+        let mut parts = parts.into_iter();
+        let first = parts.next();
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        let mut all = first.map(work).unwrap_or_default();
+        for other in others {
+            match other.join() {
+                Ok(its) => all.extend(its),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_all_of_it_in_order() {
+        let sizes = [3 << 20, 1, 2 << 20, 5, 6 << 20, 7];
+        for total in [0, 1 << 20, 12 << 20] {
+            assert_eq!(split(&sizes, total, |size| *size).concat(), sizes);
+        }
+        assert_eq!(split(&[1, 2, 3], 6, |size| *size).len(), 1);
+        assert!(split(&[], 0, |size: &usize| *size).is_empty());
+        assert_eq!(concat(vec![0..3, 5..5, 7..9], |range| range.collect()), [0, 1, 2, 7, 8]);
+    }
 
     #[test]
     fn results_stand_in_the_order_of_the_items() {
