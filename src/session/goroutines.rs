@@ -188,11 +188,15 @@ impl GroupBy {
 }
 
 /// Leaves those that fit all of `with` and none of `without`.
-pub fn filtered(all: Vec<Goroutine>, with: &[Filter], without: &[Filter]) -> Vec<Goroutine> {
+pub fn filtered(mut all: Vec<Goroutine>, with: &[Filter], without: &[Filter]) -> Vec<Goroutine> {
+    if with.is_empty() && without.is_empty() {
+        return all;
+    }
     let fits = |goroutine: &Goroutine| {
         with.iter().all(|filter| filter.fits(goroutine)) && !without.iter().any(|filter| filter.fits(goroutine))
     };
-    all.into_iter().filter(fits).collect()
+    all.retain(fits);
+    all
 }
 
 impl Session {

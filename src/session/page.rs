@@ -2,11 +2,11 @@
 //! character of a target ever reaches a terminal; width and colour are decided by whoever renders it.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// What a span means; the renderer chooses the colour.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Style {
     /// Ordinary text.
     #[default]
@@ -79,6 +79,23 @@ impl Span {
     /// The same text in another style.
     pub fn styled(&self, style: Style) -> Span {
         Span { style, ..self.clone() }
+    }
+
+    /// Makes it a number, in the memory that it has.
+    pub fn set_number(&mut self, number: u64) {
+        self.clear();
+        if let Text::Own(text) = &mut self.text {
+            write!(text, "{number}").expect("a String takes all");
+        }
+    }
+
+    /// Makes it empty, and keeps its memory.
+    pub fn clear(&mut self) {
+        match &mut self.text {
+            Text::Own(text) => text.clear(),
+            Text::Shared(_) => self.text = Text::Own(String::new()),
+        }
+        self.is_plain = true;
     }
 
     /// Whether it is printable ASCII alone, each character of which is a column wide.
@@ -163,6 +180,12 @@ pub struct Table {
     pub rows: Vec<Vec<Span>>,
 }
 
+/// Rows that are made whenever they are looked at: a hundred thousand of them are never in memory together.
+pub trait MadeRows: fmt::Debug + Send + Sync {
+    /// Shows each row, top to bottom; the same ones each time.
+    fn visit(&self, show: &mut dyn FnMut(&[&Span]));
+}
+
 /// A part of a page.
 #[derive(Clone, Debug)]
 pub enum Item {
@@ -170,6 +193,8 @@ pub enum Item {
     Line(Line),
     /// A table.
     Table(Table),
+    /// The columns and rows of a long table.
+    Made(Vec<Column>, Arc<dyn MadeRows>),
     /// A page that stands in several places.
     Shared(Arc<Page>),
 }
@@ -204,6 +229,11 @@ impl Page {
     /// Adds a table.
     pub fn table(&mut self, table: Table) {
         self.items.push(Item::Table(table));
+    }
+
+    /// Adds a long table.
+    pub fn made_table(&mut self, columns: Vec<Column>, rows: Arc<dyn MadeRows>) {
+        self.items.push(Item::Made(columns, rows));
     }
 
     /// Adds a page that may stand in other places too: thousands of equal parts take the memory of one.

@@ -10,7 +10,7 @@ use owo_colors::{OwoColorize, Style as Paint};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::session::Failure;
-use crate::session::page::{Align, Column, Item, Page, Span, Style, Table, is_plain};
+use crate::session::page::{Align, Column, Item, MadeRows, Page, Span, Style, Table, is_plain};
 
 /// How to render.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -62,6 +62,7 @@ pub fn in_pieces(page: &Page, look: Look, piece: &mut dyn FnMut(&mut String)) {
         match item {
             Item::Line(spans) => line(&mut out, spans, look),
             Item::Table(rows) => table(&mut out, rows, look, &mut |out| spill(out, PIECE)),
+            Item::Made(columns, rows) => made_table(&mut out, columns, &**rows, look, &mut |out| spill(out, PIECE)),
             Item::Shared(other) if Arc::strong_count(other) == 1 => out.push_str(&self::page(other, look)),
             Item::Shared(other) => {
                 let known = shared.entry(Arc::as_ptr(other)).or_insert_with(|| self::page(other, look));
@@ -211,11 +212,10 @@ fn push_painted(out: &mut String, text: &str, style: Style, color: bool) {
 
 /// `spill` is called between rows.
 fn table(out: &mut String, table: &Table, look: Look, spill: &mut dyn FnMut(&mut String)) {
-    let widths = fit(&table.columns, natural_widths(table), look.width);
-    if table.columns.iter().any(|column| !column.header.is_empty()) {
-        let headers: Vec<Span> = table.columns.iter().map(|column| Span::new(&column.header, Style::Strong)).collect();
-        row(out, &headers, &table.columns, &widths, look);
-    }
+    let mut widths = header_widths(&table.columns);
+    table.rows.iter().for_each(|row| widen(&mut widths, row));
+    let widths = fit(&table.columns, widths, look.width);
+    head(out, &table.columns, &widths, look);
     let wraps = table.columns.last().is_some_and(|column| column.wraps);
     for spans in &table.rows {
         if wraps {
@@ -225,6 +225,31 @@ fn table(out: &mut String, table: &Table, look: Look, spill: &mut dyn FnMut(&mut
             row(out, spans, &table.columns, &widths, look);
         }
         spill(out);
+    }
+}
+
+/// The same of rows that are made for it, once to be measured and once to be shown.
+fn made_table(
+    out: &mut String,
+    columns: &[Column],
+    rows: &dyn MadeRows,
+    look: Look,
+    spill: &mut dyn FnMut(&mut String),
+) {
+    let mut widths = header_widths(columns);
+    rows.visit(&mut |spans| widen(&mut widths, spans.iter().copied()));
+    let widths = fit(columns, widths, look.width);
+    head(out, columns, &widths, look);
+    rows.visit(&mut |spans| {
+        row(out, spans.iter().copied(), columns, &widths, look);
+        spill(out);
+    });
+}
+
+fn head(out: &mut String, columns: &[Column], widths: &[usize], look: Look) {
+    if columns.iter().any(|column| !column.header.is_empty()) {
+        let headers: Vec<Span> = columns.iter().map(|column| Span::new(&column.header, Style::Strong)).collect();
+        row(out, &headers, columns, widths, look);
     }
 }
 
@@ -242,9 +267,14 @@ fn parts(spans: &[Span], widths: &[usize]) -> Vec<Vec<Span>> {
     rows
 }
 
-fn natural_widths(table: &Table) -> Vec<usize> {
-    let cells = |at: usize| table.rows.iter().filter_map(move |row| row.get(at)).map(width_of_span);
-    table.columns.iter().enumerate().map(|(at, column)| cells(at).fold(width_of(&column.header), usize::max)).collect()
+fn header_widths(columns: &[Column]) -> Vec<usize> {
+    columns.iter().map(|column| width_of(&column.header)).collect()
+}
+
+fn widen<'a>(widths: &mut [usize], row: impl IntoIterator<Item = &'a Span>) {
+    for (width, span) in widths.iter_mut().zip(row) {
+        *width = (*width).max(width_of_span(span));
+    }
 }
 
 /// Makes columns narrower until a row fits. Those that shrink early go down first and are left out before the others
@@ -289,9 +319,15 @@ fn row_width(widths: &[usize]) -> usize {
 }
 
 /// Adds a row.
-fn row(out: &mut String, spans: &[Span], columns: &[Column], widths: &[usize], look: Look) {
+fn row<'a>(
+    out: &mut String,
+    spans: impl IntoIterator<Item = &'a Span>,
+    columns: &[Column],
+    widths: &[usize],
+    look: Look,
+) {
     let mut owed = 0;
-    for ((span, column), width) in spans.iter().zip(columns).zip(widths).filter(|(_, width)| **width > 0) {
+    for ((span, column), width) in spans.into_iter().zip(columns).zip(widths).filter(|(_, width)| **width > 0) {
         let natural = width_of_span(span);
         let (text, used) = match natural <= *width {
             true => (span.text().into(), natural),

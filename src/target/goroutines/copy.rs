@@ -20,8 +20,8 @@ use crate::target::stacks::registers_of;
 
 /// All goroutines of a process at one moment.
 pub struct GoroutineCopy {
-    /// The living ones, in no order.
-    pub gs: Vec<RawG>,
+    /// The living ones, in no order, by reader.
+    gs: Vec<Vec<RawG>>,
     /// The threads of those `m`s that have a goroutine.
     pub threads: FxHashMap<u64, Tid>,
     /// How long the process was held for it; `None`: it was held already.
@@ -40,6 +40,11 @@ pub struct GoroutineCopy {
 const MOST: u64 = 16 << 20;
 
 impl GoroutineCopy {
+    /// The living ones, in no order.
+    pub fn gs(&self) -> impl Iterator<Item = &RawG> {
+        self.gs.iter().flatten()
+    }
+
     /// The copied part of a goroutine's stack, from its stack pointer on.
     pub fn stack(&self, g: &RawG) -> &[u8] {
         let Piece { start, length, reader } = g.piece;
@@ -83,16 +88,12 @@ impl Process {
         let away = self.copy_of(&away, mappings.clone(), runtime, memory);
         let held = hold.map(|hold| self.release(hold)).transpose()?;
         let unreadable = list.len().saturating_sub(parts.iter().map(|part| part.readable).sum());
-        // The first reader's room is taken over.
-        let mut gs = Vec::new();
-        for part in &mut parts {
-            let mut its = std::mem::take(&mut part.gs);
-            if gs.is_empty() { gs = its } else { gs.append(&mut its) }
+        if let Some(id) = depth.only {
+            // Another may have its place by now.
+            parts.iter_mut().for_each(|part| part.gs.retain(|g| g.id == id));
         }
-        // Another may have its place by now.
-        gs.retain(|g| depth.only.is_none_or(|id| g.id == id));
-        let total = total.unwrap_or(gs.len());
-        let stacks = parts.into_iter().map(|part| part.stacks).collect();
+        let total = total.unwrap_or_else(|| parts.iter().map(|part| part.gs.len()).sum());
+        let (gs, stacks) = parts.into_iter().map(|part| (part.gs, part.stacks)).unzip();
         Ok((GoroutineCopy { gs, threads, held, mappings, unreadable, total, stacks }, away))
     }
 

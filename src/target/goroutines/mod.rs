@@ -29,7 +29,7 @@ use super::snapshot::Snapshot;
 use super::stacks::{Limits, NamedFrame};
 use super::{Error, Fault, Modules, Process};
 use crate::addr::{Pid, Tid};
-use crate::kernel::{clock, room};
+use crate::kernel::clock;
 use crate::parallel;
 
 /// What a goroutine does (`_Gidle` … of runtime/runtime2.go).
@@ -205,7 +205,7 @@ struct LabelSource {
 
 fn read_labels(copy: &GoroutineCopy, source: &LabelSource) -> FxHashMap<u64, Option<Labels>> {
     let mut reader = LabelReader { memory: &source.memory, minor: source.minor, known: FxHashMap::default() };
-    for g in copy.gs.iter().filter(|g| g.labels != 0) {
+    for g in copy.gs().filter(|g| g.labels != 0) {
         reader.read(g.labels);
     }
     reader.known
@@ -222,10 +222,13 @@ fn name_all(
     let (now, minor) = (clock::monotonic(), runtime.minor());
     let workers = parallel::processors();
     // Addresses are sorted, not what is made of them: that is ten times as much to move.
-    let mut sorted: Vec<(u64, &RawG)> = copy.gs.iter().map(|g| (g.id, g)).collect();
+    let mut sorted: Vec<(u64, &RawG)> = copy.gs().map(|g| (g.id, g)).collect();
     sorted.sort_unstable_by_key(|(id, g)| (*id, g.addr));
-    let parts = sorted.chunks((sorted.len() / workers + 1).max(256)).collect();
-    parallel::concat(parts, |part: &[(u64, &RawG)]| {
+    let parts = sorted.chunks((sorted.len() / workers + 1).max(256));
+    // The first has room for all that the others will add.
+    let rooms = std::iter::once(sorted.len()).chain(std::iter::repeat(0));
+    let parts = parts.zip(rooms).map(|(part, room)| (part, room.max(part.len()))).collect();
+    parallel::concat(parts, |(part, room): (&[(u64, &RawG)], usize)| {
         let mut walker = Walker::new(copy, modules, &copy.mappings, depth.frames, depth.only_user);
         let mut one = |g: &RawG| {
             let thread = copy.threads.get(&g.m).copied();
@@ -248,7 +251,7 @@ fn name_all(
                 labels: if g.labels == 0 { None } else { labels.get(&g.labels).cloned().flatten() },
             }
         };
-        let mut named = room::prepared(part.len());
+        let mut named = Vec::with_capacity(room);
         named.extend(part.iter().map(|(_, g)| one(g)));
         named
     })
