@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::harness::fixture::Fixture;
 use crate::harness::godbg::Godbg;
+use crate::harness::kernel::{SOON, wait_until};
 use crate::harness::skip;
-use crate::harness::toolchain::Go;
+use crate::harness::toolchain::{self, Go};
 
 const WAYS: &[&[&str]] = &[&[], &["-ldflags=-s -w"], &["-buildmode=pie"]];
 
@@ -113,6 +114,43 @@ fn a_stack_goes_from_c_to_go_to_c_to_go() {
                 names[sleep..].iter().take_while(|name| !name.starts_with("runtime.")).cloned().collect()
             };
             assert_eq!(is_c(names), is_c(&by_gdb), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_host_in_c_has_the_goroutines_of_its_library() {
+    for go in Go::all() {
+        for mode in ["c-shared", "c-archive"] {
+            let library = go.program("hosted", &[&format!("-buildmode={mode}")]);
+            // What is in an archive is taken when it is asked for, and the host comes behind it.
+            let options = ["-Wl,--no-as-needed,-u,HostedStart", library.to_str().unwrap()];
+            let Some(host) = toolchain::program_with("hosting", &options) else { return };
+            let target = Fixture::of_program(host).start();
+            let what = format!("{} {mode}", go.version);
+            let asleep = |replies: &[Value]| {
+                let rows = replies[1]["goroutines"].as_array().unwrap().clone();
+                rows.into_iter().find(|row| functions(row).iter().any(|name| name == "main.HostedSleep"))
+            };
+            // The call comes when its thread does.
+            let mut replies = self::replies(&target, "goroutines -s\n");
+            wait_until(SOON, "the call", || {
+                replies = self::replies(&target, "goroutines -s\n");
+                asleep(&replies).is_some_and(|row| row["wait_reason"] == "sleep")
+            });
+            assert_eq!(replies[1]["version"], go.version, "{what}");
+            let caller = asleep(&replies).unwrap();
+            let names = functions(&caller);
+            let order = ["time.Sleep", "main.sleep", "main.HostedSleep", "runtime.cgocallbackg", "runtime.goexit"];
+            let places: Vec<_> = order.iter().map(|name| names.iter().position(|found| found == name)).collect();
+            assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{what}: {names:?}");
+            assert_eq!(caller["end"]["reason"], "outermost", "{what}: {names:?}");
+            let rows = replies[1]["goroutines"].as_array().unwrap();
+            let waits = |row: &&Value| row["start"]["function"] == "main.HostedStart.func1";
+            let waiting: Vec<&Value> = rows.iter().filter(waits).collect();
+            assert_eq!(waiting.len(), 3, "{what}: {rows:#?}");
+            assert!(waiting.iter().all(|row| row["wait_reason"] == "chan receive"), "{what}: {waiting:#?}");
+            target.assert_beats();
         }
     }
 }

@@ -241,6 +241,22 @@ fn a_damaged_stack_ends_with_a_reason() {
 }
 
 #[test]
+fn a_thread_that_was_made_just_now_has_one_frame() {
+    let target = Fixture::start("births", &["thread"]);
+    let script = format!("attach {}\ncatch clone\ncontinue\nthread all bt\ndetach\n", target.pid());
+    let lines = Godbg::new().args(["--format", "json"]).run_script(script).success().json();
+    let threads = lines[3]["reply"]["threads"].as_array().unwrap();
+    assert_eq!(threads.len(), 2, "{threads:#?}");
+    for thread in threads {
+        assert_eq!(thread["end"]["reason"], "outermost", "{thread:#}");
+    }
+    let newborn = threads.last().unwrap()["frames"].as_array().unwrap();
+    assert_eq!(newborn.len(), 1, "{newborn:#?}");
+    assert!(newborn[0]["function"].as_str().unwrap().contains("clone"), "{newborn:#?}");
+    target.assert_beats();
+}
+
+#[test]
 fn deep_recursion_is_cut_where_it_was_asked_for_or_copied() {
     let target = stopped(Fixture::with_options("stacks", &["-O0"]), &["deep", "20000"]);
     let reply = stacks_of(target.pid(), "-n 5");

@@ -9,6 +9,6 @@ mod row;
 mod table;
 
 pub use code::{Code, called_before, is_behind_call, is_signal_return, jumps_out, row_by_code};
-pub use registers::{COUNT, FrameRegisters, KEPT, NAMES, RBP, RBX, RIP, RSP};
+pub use registers::{COUNT, FrameRegisters, KEPT, NAMES, RAX, RBP, RBX, RIP, RSP};
 pub use row::{Caller, CfaRule, ReadWord, RegisterRule, Row, StepError};
 pub use table::{Scratch, UnwindTables};

@@ -4,6 +4,8 @@
 /// 15 r8 to r15, 16 the return address, which of a frame is its program counter.
 pub const COUNT: u16 = 17;
 
+/// `rax`.
+pub const RAX: u16 = 0;
 /// `rbx`.
 pub const RBX: u16 = 3;
 /// `rbp`.

@@ -9,7 +9,7 @@ use super::tail_calls::TailCalls;
 use super::{End, FoundBy, Frame, FrameKind, Limits, Stack, StackMemory};
 use crate::addr::{LoadBias, RuntimeAddr};
 use crate::kernel::maps::Mappings;
-use crate::symbols::unwind::{self, FrameRegisters, RBP, RIP, RSP, Row, Scratch, StepError};
+use crate::symbols::unwind::{self, FrameRegisters, RAX, RBP, RIP, RSP, Row, Scratch, StepError};
 use crate::target::Modules;
 
 /// More frames than this are never looked at, whatever is asked for. A stack of the usual 8 MiB that endless recursion has filled
@@ -179,9 +179,23 @@ impl<'a> Unwinder<'a> {
         if let Some(row) = unwind::is_signal_return(pc, &|at, buffer| memory.read(RuntimeAddr(at), buffer)) {
             return self.apply(&row, LoadBias(0), registers, FoundBy::Signal);
         }
-        self.by_code(registers, pc, lookup, interrupted)
-            .or_else(|| self.by_frame_pointer(registers))
-            .ok_or_else(|| self.why_none(registers))
+        self.by_code(registers, pc, lookup, interrupted).or_else(|| self.by_frame_pointer(registers)).ok_or_else(|| {
+            if innermost && self.is_newborn(registers) { End::Outermost } else { self.why_none(registers) }
+        })
+    }
+
+    /// Whether a thread has just come out of the clone(2) that made it, where C libraries have no rules: glibc ends those of
+    /// `clone` and `clone3` before the system call, because they would be wrong for the new thread. Nothing has called it.
+    fn is_newborn(&self, registers: &FrameRegisters) -> bool {
+        const SYSCALL: [u8; 2] = [0x0f, 0x05];
+        // `test`, a jump to what handles errors, and one to where new threads begin.
+        const NEAR: usize = 16;
+        let mut before = [0; NEAR];
+        let begin = registers.pc().and_then(|pc| pc.checked_sub(NEAR as u64));
+        let got = begin.map_or(0, |begin| self.context.memory.read(RuntimeAddr(begin), &mut before));
+        let is_behind = registers.get(RAX) == Some(0) && got == NEAR && before.windows(2).any(|two| two == SYSCALL);
+        let symbol = || self.context.modules.symbol_at(RuntimeAddr(registers.pc()?));
+        is_behind && symbol().is_none_or(|(symbol, _)| symbol.name.contains("clone"))
     }
 
     /// The rules of the tables at an address, and whether they are those of a signal's frame. A signal's frame may be looked
