@@ -14,7 +14,7 @@ use crate::addr::LinkAddr;
 /// A function with more inlined calls, or calls nested deeper, is cut off there.
 const MOST_INLINED: usize = 1 << 20;
 /// A chain of references that is longer is a circle.
-const LONGEST_CHAIN: usize = 16;
+pub const LONGEST_CHAIN: usize = 16;
 /// The longest name that is shown.
 const LONGEST_NAME: usize = 1 << 15;
 

@@ -20,7 +20,7 @@ use self_cell::self_cell;
 use super::{SourceFrame, SourceSpot};
 use crate::parallel;
 pub use attributes::{Attributes, Reference};
-pub use functions::{UNNAMED, follow_name as function_name, nameless};
+pub use functions::{LONGEST_CHAIN, UNNAMED, follow_name as function_name, nameless};
 pub use lines::{Lines, Row, body, plain_path};
 pub use sections::{Sections, Sources};
 pub use units::Loaded;
@@ -193,7 +193,7 @@ impl Dwarf {
     }
 
     /// Takes over what an earlier run has found of it, unless it was found again.
-    pub fn know_ranges(&self, ranges: impl FnOnce() -> Vec<(u64, u64, u32)>) {
+    pub fn know_ranges(&self, ranges: Vec<(u64, u64, u32)>) {
         self.with(|loaded| loaded.know_ranges(ranges));
     }
 

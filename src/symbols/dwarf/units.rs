@@ -347,9 +347,8 @@ impl<'a> Loaded<'a> {
     }
 
     /// Takes over what an earlier run has found to be covered by each unit.
-    pub fn know_ranges(&self, ranges: impl FnOnce() -> Vec<(u64, u64, u32)>) {
+    pub fn know_ranges(&self, mut ranges: Vec<(u64, u64, u32)>) {
         self.cover.get_or_init(|| {
-            let mut ranges = ranges();
             ranges.retain(|(_, _, unit)| (*unit as usize) < self.units.len());
             Cover::new(ranges)
         });

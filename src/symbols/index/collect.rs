@@ -8,11 +8,8 @@ use rustc_hash::FxHashMap;
 use super::super::NameKind;
 use super::super::demangle::demangle;
 use super::super::dwarf::{Attributes, Dwarf, Loaded, Reader, Reference, function_name, nameless};
-use super::{Named, Place};
+use super::{LONGEST_NAME, Named, Place};
 use crate::parallel;
-
-/// A longer name is left out.
-const LONGEST_NAME: usize = 1 << 14;
 
 /// The names of debug info.
 pub fn of_dwarf(dwarf: &Dwarf) -> Vec<Named> {

@@ -26,6 +26,9 @@ use crate::addr::LinkAddr;
 use crate::parallel;
 use flat::Flat;
 
+/// A longer name is left out, bytes.
+const LONGEST_NAME: usize = 1 << 14;
+
 /// Code or data of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {

@@ -6,15 +6,11 @@ use memchr::memmem::Finder;
 use rustc_hash::FxHashMap;
 
 use super::super::NameKind;
+use super::super::dwarf::LONGEST_CHAIN;
 use super::super::dwarf::{Attributes, Dwarf, Loaded, Reader, Reference, function_name};
 use super::strings::Strings;
-use super::{Named, Place, narrow};
+use super::{LONGEST_NAME, Named, Place, narrow};
 use crate::parallel;
-
-/// A chain of references that is longer is a circle.
-const LONGEST_CHAIN: usize = 16;
-/// A longer name is left out.
-const LONGEST_NAME: usize = 1 << 14;
 
 /// Tells the names that are wanted.
 pub struct Wanted<'a> {

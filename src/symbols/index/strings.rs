@@ -5,14 +5,13 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
+use super::LONGEST_NAME;
 use crate::parallel;
 
 /// What has more hits is not worth it.
 const MOST_HITS: usize = 1 << 20;
 /// The same where each hit is looked at.
 const MOST_LOOKS: usize = 1 << 16;
-/// Longer names are left out wherever names are read.
-const LONGEST_NAME: usize = 1 << 14;
 
 /// The strings that hold a literal.
 pub struct Strings<'a> {

@@ -50,7 +50,7 @@ impl Module {
             if let Some(Some(debug)) = self.dwarf.get()
                 && let Some(ranges) = index.ranges()
             {
-                debug.dwarf.know_ranges(|| ranges);
+                debug.dwarf.know_ranges(ranges);
             }
             Some(index)
         };

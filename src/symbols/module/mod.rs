@@ -438,7 +438,7 @@ impl Module {
             };
             let dwarf = Dwarf::new(sources, self.code.clone());
             if let Some(ranges) = self.remembered.get().and_then(|index| index.as_ref()?.ranges()) {
-                dwarf.know_ranges(|| ranges);
+                dwarf.know_ranges(ranges);
             }
             Some(Debug { dwarf, path: path.clone() })
         };
