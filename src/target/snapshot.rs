@@ -18,7 +18,7 @@ use super::thread::State;
 use super::{Modules, Result};
 use crate::addr::{Pid, RuntimeAddr, Tid};
 use crate::kernel::arch::Registers;
-use crate::kernel::maps::Mappings;
+use crate::kernel::maps::{Mapping, Mappings};
 use crate::kernel::memory::Memory;
 use crate::kernel::proc::{self, SyscallNow};
 use crate::kernel::room;
@@ -218,7 +218,7 @@ impl Process {
             let mut pieces: Vec<(usize, Piece)> = Vec::with_capacity(wanted.len());
             for (index, start) in wanted.drain(..) {
                 let Some(mapping) = mappings.find(RuntimeAddr(start)).filter(|mapping| mapping.read) else { continue };
-                let length = (used_end(start, threads[index].control_block, mapping.end.0) - start).min(each) as usize;
+                let length = (used_end(start, threads[index].control_block, mapping) - start).min(each) as usize;
                 pieces.push((index, Piece { start, place: end, length }));
                 end += length;
             }
@@ -315,10 +315,12 @@ impl Piece {
 }
 
 /// Where the used part of a stack ends at the latest. glibc (nptl/allocatestack.c), musl and bionic put a thread's control block,
-/// `%fs:0`, at the top of its stack, and guard pages need not be between it and the next thread's. On any other stack too it is
-/// no part of what is used: it can only be above or below.
-fn used_end(start: u64, control_block: u64, mapping_end: u64) -> u64 {
-    if control_block > start { control_block.min(mapping_end) } else { mapping_end }
+/// `%fs:0`, at the top of its stack, and guard pages need not be between it and the next thread's. On another stack that was
+/// made for a thread it is no part of what is used either. The first thread's stack has its own mapping, and what starts a program
+/// without a C library may have put the block among its first frames.
+fn used_end(start: u64, control_block: u64, mapping: &Mapping) -> u64 {
+    let is_first = mapping.name.as_deref() == Some("[stack]");
+    if control_block > start && !is_first { control_block.min(mapping.end.0) } else { mapping.end.0 }
 }
 
 /// The stack pointers that the kernel has saved for signal handlers, in a copied stack: `struct sigcontext_64`

@@ -8,11 +8,12 @@ use regex::Regex;
 /// A layer and what it may name behind `crate::`. `kernel::own` is the part about godbg's own process.
 const LAYERS: &[(&str, &[&str])] = &[
     ("addr", &[]),
+    ("parallel", &[]),
     ("kernel", &["addr"]),
-    ("symbols", &["addr"]),
-    ("target", &["addr", "kernel", "symbols"]),
+    ("symbols", &["addr", "parallel"]),
+    ("target", &["addr", "parallel", "kernel", "symbols"]),
     ("fetch", &["kernel::own", "kernel::file_map", "symbols"]),
-    ("session", &["addr", "kernel::own", "target", "symbols", "fetch"]),
+    ("session", &["addr", "parallel", "kernel::own", "target", "symbols", "fetch"]),
     ("commands", &["addr", "session", "target", "symbols"]),
     ("shell", &["addr", "kernel::own", "session", "commands", "target"]),
 ];
