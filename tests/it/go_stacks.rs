@@ -145,6 +145,16 @@ fn a_host_in_c_has_the_goroutines_of_its_library() {
             let places: Vec<_> = order.iter().map(|name| names.iter().position(|found| found == name)).collect();
             assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{what}: {names:?}");
             assert_eq!(caller["end"]["reason"], "outermost", "{what}: {names:?}");
+            // The thread that has called waits in the scheduler, below C's frames.
+            let threads = self::replies(&target, "thread all bt\n");
+            let threads = threads[1]["threads"].as_array().unwrap();
+            let of_caller = threads.iter().find(|thread| functions(thread).iter().any(|name| name == "call"));
+            let of_caller = of_caller.unwrap_or_else(|| panic!("{what}: {threads:#?}"));
+            let names = functions(of_caller);
+            let order = ["runtime.mcall", "crosscall2", "HostedSleep", "call", "start_thread"];
+            let places: Vec<_> = order.iter().map(|name| names.iter().position(|found| found == name)).collect();
+            assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{what}: {names:?}");
+            assert_eq!(of_caller["end"]["reason"], "outermost", "{what}: {names:?}");
             let rows = replies[1]["goroutines"].as_array().unwrap();
             let waits = |row: &&Value| row["start"]["function"] == "main.HostedStart.func1";
             let waiting: Vec<&Value> = rows.iter().filter(waits).collect();

@@ -24,6 +24,8 @@ pub struct GoRuntime {
     pub list_at: RuntimeAddr,
     /// How far from a thread's `fs_base` its goroutine's address is; `None` if that is not known.
     pub tls: Option<TlsSlot>,
+    /// Whether there may be C beside it: a library is mapped, or threads do not keep their goroutine where Go alone has it.
+    pub may_have_c: bool,
 }
 
 /// Where a thread keeps the address of its `g`.
@@ -42,18 +44,21 @@ impl GoRuntime {
     /// The runtime of a process; `None` if it has none, or one in which nothing is found.
     pub fn find(modules: &Modules) -> Option<GoRuntime> {
         // The kernel's own have no Go in them.
-        let files = modules.iter().filter(|loaded| !loaded.path().starts_with('['));
-        files.take(MOST_FILES).find_map(|loaded| {
+        let files = || modules.iter().filter(|loaded| !loaded.path().starts_with('['));
+        files().take(MOST_FILES).find_map(|loaded| {
             let (module, bias) = loaded.module()?;
             let tables = module.go()?;
             let (count_at, list_at) = by_code(module, tables).or_else(|| by_symbols(module))?;
+            let tls = tls_slot(module, tables, bias);
+            let has_others = files().filter(|loaded| loaded.is_executable()).nth(1).is_some();
             Some(GoRuntime {
                 module: module.clone(),
                 bias,
                 layout: Layout::of(module, tables.build()),
                 count_at: bias.runtime(LinkAddr(count_at)),
                 list_at: bias.runtime(LinkAddr(list_at)),
-                tls: tls_slot(module, tables, bias),
+                tls,
+                may_have_c: has_others || tls != Some(TlsSlot::Offset(-8)),
             })
         })
     }

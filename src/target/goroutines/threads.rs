@@ -49,7 +49,7 @@ impl GoRuntime {
             },
             None => return none(),
         };
-        let (layout, calls_c) = (&self.layout, self.tls != Some(TlsSlot::Offset(-8)));
+        let (layout, calls_c) = (&self.layout, self.may_have_c);
         let slots: Vec<u64> =
             bases.iter().map(|base| base.map_or(0, |base| base.wrapping_add_signed(offset))).collect();
         let current: Vec<u64> = firsts(&words(memory, &slots, 8));

@@ -97,6 +97,35 @@ impl GoStep {
     }
 }
 
+impl GoStep {
+    /// A thread of C that has called Go, where it waits until its goroutine goes on: the runtime uses the stack below C's frames, from
+    /// where `cgocallback` has left it. That has been called by `crosscall2`, and by nothing else.
+    fn called_by_c(&self, walk: &Walk<'_>, sp: u64) -> Result<Caller, End> {
+        /// How much may stand between the scheduler and `cgocallback`'s frame, and how large that may be, bytes.
+        const NEAR: u64 = 256;
+        let (context, memory) = (walk.context, walk.context.memory);
+        let left = walk.thread.filter(|thread| thread.calls_c).map_or(0, |thread| thread.system_sp);
+        if left.checked_sub(sp).is_none_or(|distance| distance > NEAR) {
+            return Err(End::Outermost);
+        }
+        let kind_at = |addr: u64| self.rule(context, addr).map(|rule| rule.kind);
+        let read = |at: u64, buffer: &mut [u8]| memory.read(RuntimeAddr(at), buffer);
+        let is_it = |slot: &u64| {
+            let Some(back) = memory.word(*slot).filter(|back| kind_at(*back) == Some(Kind::KeepsC)) else {
+                return false;
+            };
+            unwind::called_before(back, &read).and_then(kind_at) == Some(Kind::CalledByC)
+        };
+        let slot = (left..=left.saturating_add(NEAR)).step_by(8).find(is_it).ok_or(End::Outermost)?;
+        let mut registers = FrameRegisters::default().with(RSP, slot + 8);
+        registers.set(RIP, memory.word(slot));
+        // Right below the return address, as in every frame of Go's.
+        registers.set(RBP, memory.word(slot - 8));
+        let (is_signal, is_interrupted, switches_stack) = (false, false, false);
+        Ok(Caller { registers, cfa: slot + 8, is_signal, is_interrupted, switches_stack, found_by: FoundBy::Runtime })
+    }
+}
+
 impl Step for &GoStep {
     fn step(
         &self,
@@ -120,7 +149,7 @@ impl Step for &GoStep {
             Kind::Leaves => match walk.left_goroutine(sp) {
                 Some(left) if walk.is_away(sp) => Ok(left.caller(sp)),
                 // The scheduler has put the goroutine away, and its stack is nobody's here.
-                _ if walk.is_away(sp) => Err(End::Outermost),
+                _ if walk.is_away(sp) => self.called_by_c(&walk, sp),
                 _ => walk.at(sp, frame.get(RBP)),
             },
             Kind::Enters => walk.entered(sp, |pc| self.rule(context, pc).is_some_and(|rule| rule.is_entry)),
