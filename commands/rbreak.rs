@@ -10,7 +10,7 @@ use crate::session::command::{args, no_question, parse, reply};
 use crate::session::locations::{Spot, file_name, is_file, names, regex};
 use crate::session::page::{Column, Page, Span, Style, Table};
 use crate::session::{Command, Context, Failure, Group, Needs, Outcome, Reply, Show, Words, duration};
-use crate::symbols::NamePattern;
+use crate::symbols::{NameKind, NamePattern};
 use crate::target::{Kind, NewBreakpoint};
 
 pub(super) const COMMAND: Command = Command {
@@ -105,7 +105,7 @@ fn run(cx: &mut Context<'_>, words: &[String]) -> anyhow::Result<Outcome> {
 }
 
 /// The functions that match, by name, with all their places.
-fn functions(cx: &Context<'_>, text: &str) -> anyhow::Result<Vec<(String, Vec<Spot>)>> {
+fn functions(cx: &mut Context<'_>, text: &str) -> anyhow::Result<Vec<(String, Vec<Spot>)>> {
     let (file, pattern) = match text.split_once(':') {
         Some((file, rest)) if !rest.starts_with(':') && file.contains('.') && !file.contains(['*', '(', '[']) => {
             (Some(file.trim()), rest.trim())
@@ -114,6 +114,9 @@ fn functions(cx: &Context<'_>, text: &str) -> anyhow::Result<Vec<(String, Vec<Sp
     };
     let pattern = NamePattern::Regex(regex(COMMAND.name, pattern)?);
     let locations = cx.session.locations();
+    if let Some(thread) = names::prepare(locations.modules(), NameKind::Function) {
+        cx.session.wait_for_thread(&thread)?;
+    }
     let mut spots = names::functions(locations.modules(), &pattern);
     if let Some(file) = file {
         spots.retain(|spot| spot.source.as_ref().is_some_and(|source| is_file(&source.file, file)));

@@ -1,7 +1,8 @@
 //! The waits that stay attentive: whatever a command waits for, stops and ends of tracees, the leash and requests to leave
 //! are taken in meanwhile. Knows no command.
 
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -10,6 +11,10 @@ use super::hooks;
 use super::state::{Outcome, Session};
 use crate::kernel::own;
 use crate::target::{News, Process, Signal, StopReport};
+
+/// How soon it is looked whether a thread is done, at first and at most.
+const SHORTEST_LOOK: Duration = Duration::from_micros(200);
+const LONGEST_LOOK: Duration = Duration::from_millis(10);
 
 impl Session {
     /// Waits until the process is held or has ended, or until the deadline.
@@ -53,6 +58,18 @@ impl Session {
             }
             self.attend(deadline)?;
         }
+    }
+
+    /// Waits for a thread that does work of a command's. Fails if the command is to stop; the thread works on, for whoever asks next.
+    pub fn wait_for_thread(&mut self, thread: &JoinHandle<()>) -> anyhow::Result<()> {
+        let mut pause = SHORTEST_LOOK;
+        while !thread.is_finished() {
+            // The leash counts from the command's end.
+            self.last_command = Instant::now();
+            self.attend(Some(Instant::now() + pause))?;
+            pause = (pause * 2).min(LONGEST_LOOK);
+        }
+        Ok(())
     }
 
     /// Takes in what has come, for a command that is busy itself and not waiting. Fails if it is to stop. The leash counts

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -230,6 +231,30 @@ fn ctrl_c_ends_long_commands_and_not_the_session() {
     godbg.line("detach");
     godbg.expect_prompt("godbg>");
     target.assert_untouched();
+}
+
+#[test]
+fn ctrl_c_ends_a_search_for_names() {
+    // A large program nobody has listed yet: godbg itself.
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_godbg");
+    let mut target = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let pid = target.id().cast_signed();
+    let mut godbg = Pty::at_prompt(Godbg::new().env("XDG_CACHE_HOME", folder.path()));
+    godbg.line(&format!("attach {pid}"));
+    godbg.expect_prompt(&format!("[{pid} stopped] godbg>"));
+    godbg.line("functions no_such_name");
+    let is_reading =
+        |tid: i32| std::fs::read_to_string(format!("/proc/{tid}/comm")).is_ok_and(|name| name == "all names\n");
+    let shell = godbg.pid();
+    wait_until(SOON, "the names to be read", || kernel::threads(shell).iter().any(|thread| is_reading(thread.tid)));
+    godbg.send(CTRL_C);
+    godbg.expect_prompt(&format!("[{pid} stopped] godbg>"));
+    assert!(!godbg.text().contains("no functions"), "{}", godbg.text());
+    godbg.line("detach");
+    godbg.expect_prompt("godbg>");
+    target.kill().unwrap();
+    target.wait().unwrap();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use super::Spot;
 use crate::addr::LoadBias;
@@ -62,6 +63,18 @@ pub fn each_name(
             return;
         }
     }
+}
+
+/// Has the names that [`each_name`] shows read by a thread, for one who waits for it attentively; `None`: no thread could be started,
+/// and they are read when they are asked for.
+pub fn prepare(modules: &Modules, kind: NameKind) -> Option<JoinHandle<()>> {
+    let modules = modules.clone();
+    let by_gos_tables = move |module: &Module| kind == NameKind::Function && module.go().is_some();
+    let work = move || {
+        let all = modules.iter().filter_map(LoadedModule::module).map(|(module, _)| module);
+        all.filter(|module| !by_gos_tables(module)).for_each(|module| module.prepare_names());
+    };
+    std::thread::Builder::new().name("all names".into()).spawn(work).ok()
 }
 
 /// The source files of all files, sorted.
