@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -183,20 +183,27 @@ impl GoroutineRow {
 struct GoroutineTable {
     all: Arc<Vec<Goroutine>>,
     with_labels: bool,
+    drawn: OnceLock<Drawn>,
+}
+
+/// The texts of a table, and which of them each row has: state, wait, where it is, began and was made.
+struct Drawn {
+    texts: Vec<Span>,
+    rows: Vec<[u32; 5]>,
 }
 
 /// Texts that many rows have, each made once: by where the frame is in memory that the goroutines share.
 struct Texts {
     all: Vec<Span>,
-    places: FxHashMap<(*const NamedFrame, Style), usize>,
-    starts: FxHashMap<*const NamedFrame, usize>,
-    states: FxHashMap<(*const str, Style), usize>,
+    places: FxHashMap<(*const NamedFrame, Style), u32>,
+    starts: FxHashMap<*const NamedFrame, u32>,
+    states: FxHashMap<(*const str, Style), u32>,
     /// The runtime notes one time for all that a collection finds.
-    waits: FxHashMap<Duration, usize>,
+    waits: FxHashMap<Duration, u32>,
 }
 
 /// Which of the texts is empty.
-const NOTHING: usize = 0;
+const NOTHING: u32 = 0;
 
 impl Texts {
     fn new() -> Texts {
@@ -205,39 +212,39 @@ impl Texts {
         Texts { all: vec![Span::default()], places, starts, states, waits }
     }
 
-    fn place(&mut self, frame: Option<&NamedFrame>, style: Style) -> usize {
+    fn place(&mut self, frame: Option<&NamedFrame>, style: Style) -> u32 {
         let Some(frame) = frame else { return NOTHING };
         let make = || {
             self.all.push(Span::new(PlaceRow::new(frame).words(), style));
-            self.all.len() - 1
+            self.all.len() as u32 - 1
         };
         *self.places.entry((frame, style)).or_insert_with(make)
     }
 
-    fn start(&mut self, frame: Option<&NamedFrame>) -> usize {
+    fn start(&mut self, frame: Option<&NamedFrame>) -> u32 {
         let Some(frame) = frame else { return NOTHING };
         let make = || {
             self.all.push(frame.function.as_deref().unwrap_or_default().into());
-            self.all.len() - 1
+            self.all.len() as u32 - 1
         };
         *self.starts.entry(frame).or_insert_with(make)
     }
 
-    fn state(&mut self, one: &Goroutine) -> usize {
+    fn state(&mut self, one: &Goroutine) -> u32 {
         let state: &'static str = one.wait_reason.unwrap_or(one.status.name());
         let style = if one.thread.is_some() { Style::Good } else { Style::Plain };
         let make = || {
             self.all.push(Span::new(state, style));
-            self.all.len() - 1
+            self.all.len() as u32 - 1
         };
         *self.states.entry((state, style)).or_insert_with(make)
     }
 
-    fn waiting(&mut self, one: &Goroutine) -> usize {
+    fn waiting(&mut self, one: &Goroutine) -> u32 {
         let Some(waiting) = one.waiting else { return NOTHING };
         let make = || {
             self.all.push(duration::show(waiting).into());
-            self.all.len() - 1
+            self.all.len() as u32 - 1
         };
         *self.waits.entry(waiting).or_insert_with(make)
     }
@@ -249,26 +256,38 @@ impl fmt::Debug for GoroutineTable {
     }
 }
 
+impl GoroutineTable {
+    fn draw(&self) -> Drawn {
+        let mut texts = Texts::new();
+        let row = |one: &Goroutine| {
+            [
+                texts.state(one),
+                texts.waiting(one),
+                texts.place(PlaceKind::User.frame(one), Style::Name),
+                texts.start(PlaceKind::Start.frame(one)),
+                texts.place(PlaceKind::Go.frame(one), Style::Plain),
+            ]
+        };
+        let rows = self.all.iter().map(row).collect();
+        Drawn { texts: texts.all, rows }
+    }
+}
+
 impl MadeRows for GoroutineTable {
     fn visit(&self, show: &mut dyn FnMut(&[&Span])) {
-        let mut texts = Texts::new();
+        let Drawn { texts, rows } = self.drawn.get_or_init(|| self.draw());
         let (mut id, mut thread, mut labels) = (Span::default(), Span::default(), Span::default());
-        for one in self.all.iter() {
+        for (one, row) in self.all.iter().zip(rows) {
             id.set_number(one.id);
             match one.thread {
                 Some(tid) => thread = tid.to_string().into(),
                 None => thread.clear(),
             }
-            let state = texts.state(one);
-            let waiting = texts.waiting(one);
-            let user = texts.place(PlaceKind::User.frame(one), Style::Name);
-            let start = texts.start(PlaceKind::Start.frame(one));
-            let creator = texts.place(PlaceKind::Go.frame(one), Style::Plain);
             if self.with_labels {
                 labels = GoroutineRow::new(one, false).labels().into();
             }
-            let text = |at: usize| &texts.all[at];
-            let cells = [&id, text(state), text(waiting), &thread, text(user), text(start), text(creator), &labels];
+            let [state, waiting, user, start, creator] = row.map(|at| &texts[at as usize]);
+            let cells = [&id, state, waiting, &thread, user, start, creator, &labels];
             show(&cells[..cells.len() - usize::from(!self.with_labels)]);
         }
     }
@@ -310,7 +329,7 @@ impl Rows {
         if with_labels {
             columns.push(Column::shrinking("LABELS", 2));
         }
-        let rows = GoroutineTable { all: self.all.clone(), with_labels };
+        let rows = GoroutineTable { all: self.all.clone(), with_labels, drawn: OnceLock::new() };
         page.made_table(columns, Arc::new(rows));
     }
 }

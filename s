@@ -1,0 +1,3 @@
+attach 24904
+goroutines -s
+detach
