@@ -78,9 +78,7 @@ pub(super) fn list(
     let args: Args = parse(command, words)?;
     let pattern = args.pattern.as_deref().map(|text| regex(command.name, text)).transpose()?;
     let locations = cx.session.locations();
-    if let Some(thread) = names::prepare(locations.modules(), kind) {
-        cx.session.wait_for_thread(&thread)?;
-    }
+    cx.session.wait_for_thread(names::prepare(locations.modules(), kind))?;
     let (mut rows, mut more) = (Vec::new(), false);
     names::each_name(locations.modules(), kind, &mut |loaded, bias, entry| {
         if pattern.as_ref().is_some_and(|pattern| !pattern.is_match(entry.name)) {

@@ -114,9 +114,7 @@ fn functions(cx: &mut Context<'_>, text: &str) -> anyhow::Result<Vec<(String, Ve
     };
     let pattern = NamePattern::Regex(regex(COMMAND.name, pattern)?);
     let locations = cx.session.locations();
-    if let Some(thread) = names::prepare(locations.modules(), NameKind::Function) {
-        cx.session.wait_for_thread(&thread)?;
-    }
+    cx.session.wait_for_thread(names::prepare(locations.modules(), NameKind::Function))?;
     let mut spots = names::functions(locations.modules(), &pattern);
     if let Some(file) = file {
         spots.retain(|spot| spot.source.as_ref().is_some_and(|source| is_file(&source.file, file)));

@@ -61,9 +61,10 @@ impl Session {
     }
 
     /// Waits for a thread that does work of a command's. Fails if the command is to stop; the thread works on, for whoever asks next.
-    pub fn wait_for_thread(&mut self, thread: &JoinHandle<()>) -> anyhow::Result<()> {
+    /// `None`: there is nothing to wait for.
+    pub fn wait_for_thread(&mut self, thread: Option<JoinHandle<()>>) -> anyhow::Result<()> {
         let mut pause = SHORTEST_LOOK;
-        while !thread.is_finished() {
+        while thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             // The leash counts from the command's end.
             self.last_command = Instant::now();
             self.attend(Some(Instant::now() + pause))?;
