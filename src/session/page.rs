@@ -30,22 +30,16 @@ pub enum Style {
 /// A piece of text without control characters.
 #[derive(Clone, Debug)]
 pub struct Span {
-    text: Text,
+    text: String,
     /// Whether it is printable ASCII alone: its width is then its length.
     is_plain: bool,
     /// How to show it.
     pub style: Style,
 }
 
-#[derive(Clone, Debug)]
-enum Text {
-    Own(String),
-    Shared(Arc<str>),
-}
-
 impl Default for Span {
     fn default() -> Span {
-        Span { text: Text::Own(String::new()), is_plain: true, style: Style::Plain }
+        Span { text: String::new(), is_plain: true, style: Style::Plain }
     }
 }
 
@@ -62,39 +56,20 @@ impl Span {
     pub fn new(text: impl AsRef<str>, style: Style) -> Span {
         let text = text.as_ref();
         match is_plain(text) {
-            true => Span { text: Text::Own(text.to_owned()), is_plain: true, style },
-            false => Span { text: Text::Own(escape(text)), is_plain: false, style },
+            true => Span { text: text.to_owned(), is_plain: true, style },
+            false => Span { text: escape(text), is_plain: false, style },
         }
-    }
-
-    /// The same for a text that stands in many places: its clones are one text in memory.
-    pub fn shared(text: impl AsRef<str>, style: Style) -> Span {
-        let text = text.as_ref();
-        match is_plain(text) {
-            true => Span { text: Text::Shared(text.into()), is_plain: true, style },
-            false => Span { text: Text::Shared(escape(text).into()), is_plain: false, style },
-        }
-    }
-
-    /// The same text in another style.
-    pub fn styled(&self, style: Style) -> Span {
-        Span { style, ..self.clone() }
     }
 
     /// Makes it a number, in the memory that it has.
     pub fn set_number(&mut self, number: u64) {
         self.clear();
-        if let Text::Own(text) = &mut self.text {
-            write!(text, "{number}").expect("a String takes all");
-        }
+        write!(self.text, "{number}").expect("a String takes all");
     }
 
     /// Makes it empty, and keeps its memory.
     pub fn clear(&mut self) {
-        match &mut self.text {
-            Text::Own(text) => text.clear(),
-            Text::Shared(_) => self.text = Text::Own(String::new()),
-        }
+        self.text.clear();
         self.is_plain = true;
     }
 
@@ -105,10 +80,7 @@ impl Span {
 
     /// The escaped text.
     pub fn text(&self) -> &str {
-        match &self.text {
-            Text::Own(text) => text,
-            Text::Shared(text) => text,
-        }
+        &self.text
     }
 }
 
@@ -290,7 +262,7 @@ mod tests {
         assert!(is_plain("") && is_plain(" main.(*T).f at a/b.go:12~"));
         for text in ["a\tb", "\x7f", "ä", "a\u{202e}", "\x1f"] {
             assert!(!is_plain(text), "{text:?}");
-            assert_eq!(Span::shared(text, Style::Dim), Span::new(text, Style::Dim));
+            assert_eq!(Span::new(text, Style::Dim).text(), escape(text));
         }
     }
 

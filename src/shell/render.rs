@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_long_page_comes_in_pieces_of_whole_lines() {
-        let row = |number: usize| vec![Span::from(number.to_string()), Span::shared("x".repeat(70), Style::Name)];
+        let row = |number: usize| vec![Span::from(number.to_string()), Span::new("x".repeat(70), Style::Name)];
         let mut long = Page::default();
         let part = Arc::new(sample());
         long.share(part.clone());
