@@ -120,7 +120,7 @@ impl GoStep {
         let mut registers = FrameRegisters::default().with(RSP, slot + 8);
         registers.set(RIP, memory.word(slot));
         // Right below the return address, as in every frame of Go's.
-        registers.set(RBP, memory.word(slot - 8));
+        registers.set(RBP, memory.word(slot.wrapping_sub(8)));
         let (is_signal, is_interrupted, switches_stack) = (false, false, false);
         Ok(Caller { registers, cfa: slot + 8, is_signal, is_interrupted, switches_stack, found_by: FoundBy::Runtime })
     }
